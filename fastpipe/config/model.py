@@ -1,0 +1,32 @@
+"""What every part of the configuration has in common."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
+
+
+class Model(BaseModel):
+    """A frozen section of the configuration: no unknown keys, no silent conversions.
+
+    Fields are described by the string literal below them. Such strings are dropped from code
+    fingerprints like any docstring, so rewording a description reruns nothing.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True, allow_inf_nan=False
+    )
+
+
+def _no_trailing_dot(name: str) -> str:
+    if name.endswith("."):
+        raise ValueError("a name must not end with a dot")
+    return name
+
+
+Name = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64),
+    AfterValidator(_no_trailing_dot),
+]
+"""A name that becomes a folder: letters, digits, dot, dash, underscore. The signs @ + = / are
+used by snapshots and variants and so are not allowed."""

@@ -1,0 +1,205 @@
+"""One stage at work: a lock on what it writes, verified inputs, atomic outputs, a record.
+
+A stage writes its files into a work folder, `results/.work/<hash>/`, that survives a kill. Only
+when all of them are complete are they flushed and moved to their final places, the record last.
+The hash covers the spec, the code fingerprint and the records of the inputs, so a job that
+finds its work folder again may resume from what lies there.
+"""
+
+import contextlib
+import hashlib
+import importlib.metadata
+import json
+import os
+import shutil
+import socket
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from pydantic import BaseModel
+
+from fastpipe.errors import UserError
+from fastpipe.files import (
+    canonical_json,
+    digest,
+    flush_to_disk,
+    no_space_is_a_user_error,
+    read_json,
+    write_bytes,
+    write_json,
+)
+from fastpipe.integrity import remember, verify
+
+__all__ = ["Job", "stage_job"]
+
+
+class Job:
+    """What a stage function is handed by :func:`stage_job`."""
+
+    def __init__(self, folder: Path, work: Path):
+        self.folder = folder
+        self.work = work
+        """Folder for checkpoints; kept after a kill or an error, removed after success."""
+        self.inputs: dict[str, str] = {}
+        self.facts: dict[str, Any] = {}
+        self.measured: dict[str, Any] = {}
+        self._out = work / "out"
+        shutil.rmtree(self._out, ignore_errors=True)
+        self._out.mkdir(parents=True)
+
+    def input(self, record: Path, name: str, *, recorded: bool = True) -> Path:
+        """The file `name` that `record` vouches for, once its digest has been checked.
+
+        `recorded=False` keeps it out of this stage's own record (a snapshot does not name its
+        predecessor). Raises UserError if the file is missing, damaged or not the record's.
+        """
+        found = verify(record, [name])
+        if recorded:
+            self.inputs[f"{record.parent.name}/{name}"] = found[name]
+        return record.parent / name
+
+    def output(self, name: str) -> Path:
+        """Where to write output `name` for now. It is moved to its final place at success."""
+        path = self._out / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def outputs(self) -> list[str]:
+        """Names of all outputs written so far, sorted."""
+        return sorted(p.relative_to(self._out).as_posix() for p in self._out.rglob("*") if p.is_file())
+
+    def state_fact(self, **facts: Any) -> None:
+        """Put deterministic facts about the result (JSON values) into the record."""
+        self.facts |= facts
+
+    def measure(self, **values: Any) -> None:
+        """Put what differs from run to run (seconds, bytes, host) into the timing file."""
+        self.measured |= values
+
+    def publish(self) -> None:
+        """Flush all outputs and move them to their final places."""
+        for name in self.outputs():
+            flush_to_disk(self._out / name)
+        for top in sorted(self._out.iterdir()):
+            final = self.folder / top.name
+            if final.is_dir():
+                shutil.rmtree(final)
+            top.replace(final)
+
+
+@contextlib.contextmanager
+def stage_job(
+    stage: str,
+    folder: Path,
+    *,
+    spec: BaseModel | Mapping[str, Any],
+    code: str,
+    work: Path,
+    reads: Sequence[Path] = (),
+    packages: Sequence[str] = (),
+    parts: Mapping[str, tuple[Mapping[str, Any], Sequence[str]]] | None = None,
+) -> Iterator[Job]:
+    """Run the body of a stage; publish its outputs and its record if it ends well.
+
+    Args:
+        stage: name of the stage; the record is `folder/<stage>.json`, what is not deterministic
+            goes to `folder/<stage>.timing.json`.
+        folder: final folder of the outputs.
+        spec: everything declared that determines the result.
+        code: fingerprint of the stage's code.
+        work: the `results/.work` folder.
+        reads: records of the inputs; with spec and code they name the job's own work folder.
+        packages: distributions whose versions belong in the record.
+        parts: instead of one record, several: part → (spec of the part, outputs of the part);
+            the records are `folder/<stage>-<part>.json`. Facts given by the name of a part go
+            into that part's record only, other facts into all.
+
+    Raises:
+        UserError: another process holds the lock for a very long time, an input is damaged, or
+            the disk is full. Outputs of an earlier run are untouched.
+    """
+    spec = spec.model_dump(mode="json") if isinstance(spec, BaseModel) else dict(spec)
+    folder.mkdir(parents=True, exist_ok=True)
+    with _lock(work, folder, stage):
+        key = hashlib.sha256(canonical_json([stage, str(folder), spec, code]).encode())
+        for record in reads:
+            key.update(canonical_json(read_json(record)).encode())
+        job = Job(folder, work / key.hexdigest()[:32])
+        started = time.time()
+        with no_space_is_a_user_error(job._out):
+            yield job
+            names = job.outputs()
+            digests = {name: digest(job._out / name) for name in names}
+            for old in _records(folder, stage, parts):
+                old.unlink(missing_ok=True)  # a record never vouches for files being replaced
+            job.publish()
+        common = {
+            "stage": stage,
+            "code": code,
+            "inputs": job.inputs,
+            "versions": {name: importlib.metadata.version(name) for name in packages},
+        }
+        write_json(
+            folder / f"{stage}.timing.json",
+            {"seconds": time.time() - started, "host": socket.gethostname()} | job.measured,
+        )
+        if parts is None:
+            records = {folder / f"{stage}.json": (spec, digests, job.facts)}
+        else:
+            shared = {key: fact for key, fact in job.facts.items() if key not in parts}
+            records = {
+                folder / f"{stage}-{part}.json": (
+                    dict(part_spec),
+                    {name: digests[name] for name in outputs},
+                    shared | job.facts.get(part, {}),
+                )
+                for part, (part_spec, outputs) in parts.items()
+            }
+        for path, (part_spec, outputs, facts) in records.items():
+            write_json(path, common | {"spec": part_spec, "outputs": outputs, "facts": facts})
+            remember(path)
+        shutil.rmtree(job.work, ignore_errors=True)
+
+
+def _records(folder: Path, stage: str, parts: Iterable[str] | None) -> list[Path]:
+    if parts is None:
+        return [folder / f"{stage}.json"]
+    return [folder / f"{stage}-{part}.json" for part in parts]
+
+
+@contextlib.contextmanager
+def _lock(work: Path, folder: Path, stage: str, patience_s: float = 3600.0) -> Iterator[None]:
+    """Hold the only right to write `stage` in `folder`; wait for another holder, naming it."""
+    name = hashlib.sha256(f"{stage} {folder.resolve()}".encode()).hexdigest()[:32]
+    path = work / "locks" / f"{name}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    holder = path.with_suffix(".json")
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        who = _holder(holder)
+        print(f"waiting for {who}, which is writing {stage} in {folder}", flush=True)
+        try:
+            lock.acquire(timeout=patience_s)
+        except Timeout:
+            raise UserError(
+                f"{who} has been writing {stage} in {folder} for over {patience_s:.0f} s. "
+                "End that process, or wait for it, then run snakemake again."
+            ) from None
+    try:
+        write_bytes(holder, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode())
+        yield
+    finally:
+        lock.release()
+
+
+def _holder(path: Path) -> str:
+    try:
+        who = json.loads(path.read_bytes())
+        return f"process {who['pid']} on {who['host']}"
+    except (OSError, ValueError, KeyError):
+        return "another process"
