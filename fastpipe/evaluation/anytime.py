@@ -6,6 +6,7 @@ the state with the best validation top-1 among the validations at steps ≤ τ (
 afterwards, so until the first validation it stays deployed for want of another.
 """
 
+import itertools
 import math
 from collections.abc import Iterable, Sequence
 
@@ -69,7 +70,7 @@ def adp_auc(steps: Sequence[int], top1: Sequence[float]) -> float:
     points = [(step, score) for step, score in zip(steps, top1, strict=True) if step >= 1]
     if not points or points[0][0] != 1:
         raise ValueError(f"the axis starts at step 1, but the steps are {list(steps)[:5]}")
-    pairs = list(zip(points, points[1:], strict=False))
+    pairs = list(itertools.pairwise(points))
     if any(right <= left for (left, _), (right, _) in pairs):
         raise ValueError(f"steps do not increase: {list(steps)}")
     if not pairs:
