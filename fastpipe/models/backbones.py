@@ -1,0 +1,142 @@
+"""Bodies: networks that end in D features, for a linear head to classify.
+
+Two small ones of our own, and every classification model of torchvision that ends in a linear
+layer. A body maps normalised images [M, C, H, W] to features [M, D].
+"""
+
+import difflib
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from fastpipe.config.backbone import Backbone
+from fastpipe.config.backbone_names import BACKBONES
+from fastpipe.errors import UserError
+
+__all__ = ["EXCLUDED", "LeNet5", "SmallCnn", "build_body", "detach_head"]
+
+EXCLUDED = dict.fromkeys(
+    ("squeezenet1_0", "squeezenet1_1"),
+    "its classifier is a convolution, then ReLU, then pooling, so it has no linear head",
+)
+"""Classification models of torchvision that are no body with a linear head, and why."""
+
+
+class SmallCnn(nn.Sequential):
+    """3×3 convolutions with BatchNorm and ReLU, then the mean over all positions.
+
+    The first convolution, and every one that is wider than the one before, has stride 2. Works at
+    any image size from 4 pixels.
+    """
+
+    def __init__(self, channels: int, widths: Sequence[int]):
+        layers: list[nn.Module] = []
+        before = 0
+        for width in widths:
+            stride = 2 if width > before else 1
+            convolution = nn.Conv2d(before or channels, width, 3, stride, padding=1, bias=False)
+            nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
+            layers += [convolution, nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
+            before = width
+        super().__init__(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+class LeNet5(nn.Sequential):
+    """LeNet-5 up to its layer F6 of 84 units (LeCun et al. 1998, Proc. IEEE 86(11), fig. 2).
+
+    Takes 32×32 pixels; 28×28 are padded to that, as in the paper. Plain tanh; all maps of S2 feed
+    all of C3; subsampling is the mean alone, without the paper's trained coefficients.
+    """
+
+    def __init__(self, channels: int):
+        super().__init__(
+            nn.Conv2d(channels, 6, 5),
+            nn.Tanh(),
+            nn.AvgPool2d(2),
+            nn.Conv2d(6, 16, 5),
+            nn.Tanh(),
+            nn.AvgPool2d(2),
+            nn.Conv2d(16, 120, 5),
+            nn.Tanh(),
+            nn.Flatten(),
+            nn.Linear(120, 84),
+            nn.Tanh(),
+        )
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Features [M, 84] of normalised images of 28 or 32 pixels."""
+        height, width = input.shape[-2:]
+        if (height, width) not in ((28, 28), (32, 32)):
+            raise UserError(
+                f"lenet5 takes images of 28 or 32 pixels, not {height}×{width}. Set the dataset's "
+                "`size` to 28 or 32, or choose another backbone."
+            )
+        margin = (32 - height) // 2
+        return super().forward(nn.functional.pad(input, (margin, margin, margin, margin)))
+
+
+def build_body(
+    backbone: Backbone, channels: int, generator: torch.Generator
+) -> tuple[nn.Module, int]:
+    """A freshly initialised body on the CPU, in training mode, and its number of features D.
+
+    Everything random comes from `generator`; the global random state is left as it was.
+
+    Raises:
+        UserError: unknown backbone, or a torchvision model with other than 3 channels.
+    """
+    _check_name(backbone.name)
+    if backbone.name not in ("small-cnn", "lenet5") and channels != 3:
+        raise UserError(
+            f"backbone {backbone.name!r} takes images of 3 channels, not {channels}. Set the "
+            "dataset's `channels` to 3, or choose small-cnn or lenet5."
+        )
+    seed = int(torch.randint(2**62, (), generator=generator))
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)  # of the CPU only; torch.manual_seed seeds CUDA
+        if backbone.name == "small-cnn":
+            return SmallCnn(channels, backbone.widths), backbone.widths[-1]
+        if backbone.name == "lenet5":
+            return LeNet5(channels), 84
+        body, head = detach_head(_torchvision_model(backbone.name))
+        return body, head.in_features
+
+
+def _check_name(name: str) -> None:
+    if name in EXCLUDED:
+        raise UserError(f"backbone {name!r} cannot be used: {EXCLUDED[name]}. Choose another one.")
+    if name not in BACKBONES:
+        near = difflib.get_close_matches(name.lower(), BACKBONES, n=1, cutoff=0.0)[0]
+        raise UserError(
+            f"backbone {name!r} is unknown. The nearest name is {near!r}; valid are small-cnn, "
+            "lenet5 and torchvision's classification models."
+        )
+
+
+def _torchvision_model(name: str) -> nn.Module:
+    """Torchvision's model with random weights and without auxiliary classifiers."""
+    import torchvision
+
+    # Both have auxiliary classifiers, which would turn the output into a tuple in training mode.
+    auxiliary = {"googlenet", "inception_v3"}
+    options = {"aux_logits": False, "init_weights": True} if name in auxiliary else {}
+    return torchvision.models.get_model(name, weights=None, **options)
+
+
+def detach_head(model: nn.Module) -> tuple[nn.Module, nn.Linear]:
+    """Split a classifier whose last operation is a linear layer: head(body(x)) == model(x).
+
+    The model itself becomes the body, with the identity in the head's place; what comes before
+    the head, dropout included, stays in the body.
+
+    Raises:
+        ValueError: the model has no linear layer.
+    """
+    linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+    if not linear:
+        raise ValueError(f"{type(model).__name__} has no linear layer to detach")
+    head = model.get_submodule(linear[-1])
+    parent, _, child = linear[-1].rpartition(".")
+    setattr(model.get_submodule(parent), child, nn.Identity())
+    return model, head
