@@ -1,0 +1,50 @@
+"""Unpacking archives that strangers made: nothing ever lands outside the folder given."""
+
+import tarfile
+from pathlib import Path, PurePosixPath
+
+__all__ = ["ArchiveError", "unpack_tar"]
+
+_LARGEST_BYTES = 1 << 34
+_LARGEST_COUNT = 1_000_000
+
+
+class ArchiveError(Exception):
+    """The archive is damaged, or asks for something no data set needs; the message names it."""
+
+
+def unpack_tar(archive: Path, folder: Path, largest_bytes: int = _LARGEST_BYTES) -> None:
+    """Unpack a tar archive, compressed or not, into an empty `folder`.
+
+    Only plain files and folders with relative names inside the folder are accepted; absolute
+    names, `..`, links, devices and pipes are refused, and so are more than `largest_bytes` in
+    all. Members are checked one by one before they are written, then go through Python's own
+    `data` filter.
+
+    Raises ArchiveError; what had been unpacked until then stays in `folder`.
+    """
+    written = 0
+    try:
+        with tarfile.open(archive) as tar:
+            for count, member in enumerate(tar):
+                written += member.size
+                _check(archive, member, count, written, largest_bytes)
+                tar.extract(member, folder, filter="data")
+    except (tarfile.TarError, EOFError, OSError, ValueError, OverflowError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the disk's fault, not the archive's
+        raise ArchiveError(f"{archive.name} cannot be unpacked: {error}") from None
+
+
+def _check(archive: Path, member: tarfile.TarInfo, count: int, written: int, limit: int) -> None:
+    name = PurePosixPath(member.name)
+    if name.is_absolute() or ".." in name.parts or "\\" in member.name:
+        raise ArchiveError(f"{archive.name} holds {member.name!r}, which points outside its folder")
+    if not (member.isfile() or member.isdir()):
+        raise ArchiveError(
+            f"{archive.name} holds {member.name!r}, which is a link or a device, no plain file"
+        )
+    if written > limit or count >= _LARGEST_COUNT:
+        raise ArchiveError(
+            f"{archive.name} unpacks to more than {limit:,} bytes or {_LARGEST_COUNT:,} files"
+        )

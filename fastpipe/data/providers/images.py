@@ -1,0 +1,129 @@
+"""From any image file to uint8 pixels of one size: the documented conversion.
+
+In this order:
+
+1. Only the first frame of an animation, and the first page of a document, is read.
+2. EXIF rotation and mirroring are applied; a damaged EXIF block is ignored.
+3. Depth: 16-bit grey v becomes v/257, rounded. (Pillow itself reads 16-bit colour as 8-bit.)
+   Grey images of 32-bit integers are taken as 16-bit ones if no value is outside [0, 65535].
+   Floating-point images have no known range and are refused.
+4. Transparency, also of palettes, is composited on white.
+5. Palette, CMYK (Adobe's inverted kind as well), YCbCr, HSV and 1-bit images become grey
+   (ITU-R 601 luma) or RGB, whatever the dataset asks for. ICC profiles are ignored.
+6. The whole image is resized to size × size, antialiased bilinear; proportions are not kept.
+"""
+
+import io
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from fastpipe.errors import UserError
+
+__all__ = ["LARGEST_PIXELS", "UnreadableError", "converted", "open_image"]
+
+LARGEST_PIXELS = 80_000_000
+"""Images with more pixels are refused as decompression bombs before they are decoded. Pillow warns
+from 89 and refuses from 179 million on."""
+
+_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "PPM", "MPO", "JPEG2000", "AVIF")
+"""Raster formats that are recognised by their first bytes and decoded by libraries alone: no
+PostScript, which would start a program, and no Targa, which any text may look like."""
+
+
+class UnreadableError(Exception):
+    """The bytes are no image that can be read; the message says why."""
+
+
+def open_image(path: Path) -> Image.Image:
+    """Read and fully decode an image file.
+
+    Raises:
+        UnreadableError: the file is empty, truncated, damaged, no image, or too large.
+        UserError: the file cannot be read at all (missing, no permission, I/O error).
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(
+            f"cannot read {path}: {error.strerror}. Check that it may be read."
+        ) from None
+    if not content:
+        raise UnreadableError("the file is empty")
+    try:
+        return _decode(content)
+    except UnreadableError:
+        raise
+    except Image.UnidentifiedImageError:
+        raise UnreadableError(f"not an image (it starts with {content[:12]!r})") from None
+    except Exception as error:  # a decoder fed garbage may raise anything
+        raise UnreadableError(f"{type(error).__name__}: {error}") from None
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    Image.init()
+    return tuple(name for name in _FORMATS if name in Image.OPEN)
+
+
+def _decode(content: bytes) -> Image.Image:
+    image = Image.open(io.BytesIO(content), formats=_formats())
+    _refuse_bomb(image)
+    if image.format == "PNG":  # Pillow checks a PNG's checksums only when asked
+        Image.open(io.BytesIO(content), formats=("PNG",)).verify()
+    image.load()
+    return image
+
+
+def _refuse_bomb(image: Image.Image) -> None:
+    width, height = image.size
+    if width * height > LARGEST_PIXELS:
+        raise UnreadableError(
+            f"{width} x {height} pixels, more than the {LARGEST_PIXELS:,} allowed: "
+            "a decompression bomb, or an image to be made smaller first"
+        )
+
+
+def converted(image: Image.Image, size: int, channels: int) -> np.ndarray:
+    """Pixels, uint8 (size, size, channels), of a decoded image (conversion: see above).
+
+    Raises UnreadableError for a mode that has no defined conversion, such as floating point.
+    """
+    try:
+        image = _in_mode(_eight_bit(_upright(image)), "L" if channels == 1 else "RGB")
+    except (ValueError, OSError) as error:
+        raise UnreadableError(
+            f"pixels of mode {image.mode!r} cannot be converted: {error}"
+        ) from None
+    if image.size != (size, size):
+        image = image.resize((size, size), Image.Resampling.BILINEAR)
+    return np.asarray(image).reshape(size, size, channels)
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # the pixels are fine, only the block beside them is not
+        return image
+
+
+def _eight_bit(image: Image.Image) -> Image.Image:
+    if image.mode in ("F", "LAB"):
+        raise UnreadableError(f"pixels of mode {image.mode!r} have no defined conversion to 8 bits")
+    if not image.mode.startswith("I"):
+        return image
+    values = np.asarray(image).astype(np.int64)
+    if values.min() < 0 or values.max() > 65535:
+        raise UnreadableError(
+            f"integer pixels from {values.min()} to {values.max()} exceed 16 bits"
+        )
+    return Image.fromarray(((values + 128) // 257).astype(np.uint8))
+
+
+def _in_mode(image: Image.Image, mode: str) -> Image.Image:
+    if image.has_transparency_data:
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image.convert("RGBA"))
+    return image if image.mode == mode else image.convert(mode)
