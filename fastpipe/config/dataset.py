@@ -62,7 +62,7 @@ class Dataset(Model):
     providers: tuple[Provider, ...] = Field(min_length=1)
     """Where to get the images, in this order: the first that succeeds serves."""
 
-    sha256: dict[str, str] = {}
+    sha256: dict[str, str] = Field(default_factory=dict)
     """Expected SHA-256 of provided files by file name, after decompression, whoever serves them."""
 
     size: int = Field(ge=4, le=4096)
@@ -93,4 +93,4 @@ class Dataset(Model):
     """Fixed changes to every image: turned upside down, grey values inverted."""
 
     skip_corrupt: bool = False
-    """Leave out unreadable images and count them on the card, instead of stopping with their names."""
+    """Leave out unreadable images and count them on the card, instead of stopping."""

@@ -13,7 +13,7 @@ HeadInit = Literal["normal", "zeros", "kaiming-fan-in", "kaiming-fan-out", "xavi
 class Pretraining(Model):
     """How a source learns its own task; all of it is part of every snapshot's spec."""
 
-    epochs: float = Field(default=1.0, ge=0, strict=False)
+    epochs: float = Field(default=1.0, ge=0)
     """Length of pretraining in epochs; the learning-rate schedule spans it."""
 
     batch_size: int = Field(default=100, ge=2)
@@ -56,7 +56,7 @@ class Source(Pretraining):
     backbone: Backbone = Backbone()
     """The network."""
 
-    snapshots: tuple[float, ...] = Field(min_length=1, strict=False)
+    snapshots: tuple[float, ...] = Field(min_length=1)
     """Epochs at which the source is kept, fractions included; 0 is the initialisation."""
 
     start: str | None = None

@@ -58,7 +58,7 @@ class Job:
         """
         found = verify(record, [name])
         if recorded:
-            self.inputs[f"{record.parent.name}/{name}"] = found[name]
+            self.inputs[str(record.parent / name)] = found[name]
         return record.parent / name
 
     def output(self, name: str) -> Path:
@@ -69,7 +69,8 @@ class Job:
 
     def outputs(self) -> list[str]:
         """Names of all outputs written so far, sorted."""
-        return sorted(p.relative_to(self._out).as_posix() for p in self._out.rglob("*") if p.is_file())
+        files = (path for path in self._out.rglob("*") if path.is_file())
+        return sorted(path.relative_to(self._out).as_posix() for path in files)
 
     def state_fact(self, **facts: Any) -> None:
         """Put deterministic facts about the result (JSON values) into the record."""

@@ -1,0 +1,307 @@
+"""Cross-checks: what no single entry can know, because it is about two of them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from fastpipe.config.backbone_names import BACKBONES
+from fastpipe.config.config import Config
+from fastpipe.config.dataset import Dataset, FolderProvider, SklearnProvider, TorchvisionProvider
+from fastpipe.config.expansion import (
+    Target,
+    invalid_overrides,
+    parse_snapshot,
+    renamed,
+    study_targets,
+    variants,
+)
+from fastpipe.config.names import Snapshot
+from fastpipe.config.problems import nearest
+from fastpipe.config.recipe import Recipe
+from fastpipe.config.source import Source
+from fastpipe.config.study import Arm
+
+__all__ = ["class_count", "cross_check"]
+
+Key = tuple[str | int, ...]
+Found = Iterator[tuple[Key, str]]
+
+CLAIMS = Path(__file__).parent.parent / "reporting" / "claims"
+"""One module for each claim; its name is the claim's."""
+
+_TORCHVISION_CLASSES = {
+    **dict.fromkeys(["MNIST", "FashionMNIST", "KMNIST", "QMNIST", "CIFAR10", "SVHN", "STL10"], 10),
+    "CIFAR100": 100,
+    "ImageNet": 1000,
+}
+_LONGEST_NAME = 200
+
+
+def cross_check(config: Config, broken: set[Key]) -> Found:
+    """Yield (key path, message) of every problem between entries.
+
+    `broken` holds the (section, name) of entries that failed on their own; references to them
+    are not reported as missing, and studies that need them are not expanded.
+    """
+    yield from _same_name_but_for_case(config)
+    for name, source in config.sources.items():
+        yield from _source(config, broken, name, source)
+    for name, recipe in config.recipes.items():
+        for field, message in _recipe(recipe):
+            yield ("recipes", name, field), message
+    yield from _studies(config, broken)
+    for target in _well_formed_targets(config):
+        for name, arm in target.study.arms.items():
+            yield from _arm(config, broken, target, name, arm)
+
+
+def class_count(dataset: Dataset) -> int | None:
+    """Number of classes if it can be told without preparing the dataset."""
+    if dataset.classes is not None:
+        return len(dataset.classes)
+    for provider in dataset.providers:
+        if isinstance(provider, SklearnProvider):
+            return 10
+        if isinstance(provider, TorchvisionProvider) and provider.name in _TORCHVISION_CLASSES:
+            return _TORCHVISION_CLASSES[provider.name]
+        if isinstance(provider, FolderProvider):
+            return _subfolder_count(Path(provider.path).expanduser())
+    return None
+
+
+def _subfolder_count(folder: Path) -> int | None:
+    folder = folder / "train" if (folder / "train").is_dir() else folder
+    if not folder.is_dir():
+        return None
+    return sum(1 for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+
+
+def _missing(config: Config, broken: set[Key], section: str, name: str) -> str | None:
+    known = getattr(config, section)
+    if name in known or (section, name) in broken:
+        return None
+    return f"there is no entry {name!r} in {section}; {nearest(name, known)}"
+
+
+def _same_name_but_for_case(config: Config) -> Found:
+    for section in ("datasets", "sources", "recipes", "studies"):
+        seen: dict[str, str] = {}
+        for name in getattr(config, section):
+            other = seen.setdefault(name.casefold(), name)
+            if other != name:
+                yield (section, name), f"differs from {other!r} only in case; both name one folder"
+
+
+def _source(config: Config, broken: set[Key], name: str, source: Source) -> Found:
+    key = ("sources", name)
+    if message := _missing(config, broken, "datasets", source.dataset):
+        yield (*key, "dataset"), message
+    if source.backbone.name not in BACKBONES:
+        hint = nearest(source.backbone.name, BACKBONES)
+        yield (*key, "backbone", "name"), f"unknown backbone {source.backbone.name!r}; {hint}"
+    elif source.dataset in config.datasets:
+        yield from _backbone(key, source, config.datasets[source.dataset])
+    for index, epoch in enumerate(source.snapshots):
+        if not 0 <= epoch <= source.epochs:
+            message = f"snapshot {epoch:g} is outside the source's epochs (0 to {source.epochs:g})"
+            yield (*key, "snapshots", index), message
+    if len(set(source.snapshots)) < len(source.snapshots):
+        yield (*key, "snapshots"), f"an epoch is listed twice in {list(source.snapshots)}"
+    if source.start is not None:
+        yield from _start(config, broken, name, source)
+
+
+def _backbone(key: Key, source: Source, dataset: Dataset) -> Found:
+    name = source.backbone.name
+    if name == "lenet5" and dataset.size not in (28, 32):
+        message = f"lenet5 takes images of 28 or 32 px; {source.dataset} has {dataset.size}"
+        yield (*key, "backbone", "name"), message
+    if name not in ("small-cnn", "lenet5") and dataset.channels != 3:
+        message = f"{name} takes 3 channels; set `channels: 3` in dataset {source.dataset}"
+        yield (*key, "backbone", "name"), message
+
+
+def _start(config: Config, broken: set[Key], name: str, source: Source) -> Found:
+    key = ("sources", name, "start")
+    text = source.start or ""
+    origin = text.partition("@")[0]
+    if origin == name:
+        yield key, f"{name} cannot start from itself"
+        return
+    if message := _missing(config, broken, "sources", origin):
+        yield key, message
+        return
+    if origin not in config.sources:
+        return
+    try:
+        snapshots = parse_snapshot(config, text)
+    except ValueError as error:
+        yield key, str(error)
+        return
+    if len(snapshots) != 1:
+        yield key, f"{text!r} means {len(snapshots)} snapshots; name one"
+    if config.sources[origin].backbone != source.backbone:
+        yield key, f"{origin} has another backbone than {name}"
+    visited = [name]
+    while origin in config.sources and config.sources[origin].start:
+        if origin in visited:
+            yield (
+                key,
+                f"sources start from each other in a circle: {' → '.join([*visited, origin])}",
+            )
+            return
+        visited.append(origin)
+        origin = config.sources[origin].start.partition("@")[0]
+
+
+def _recipe(recipe: Recipe) -> Iterator[tuple[str, str]]:
+    if recipe.momentum_form == "ema" and recipe.optimiser != "sgd":
+        yield "momentum_form", f"'ema' is a form of sgd's momentum; optimiser is {recipe.optimiser}"
+    if recipe.optimiser == "nesterov" and recipe.momentum == 0:
+        yield "momentum", "Nesterov needs a momentum above 0; found 0.0"
+    if recipe.warmup != "none" and recipe.alpha == 0:
+        yield "warmup", f"warm-up {recipe.warmup!r} trains only the head, but alpha is 0"
+    if recipe.alpha == 0 and recipe.beta == 0:
+        yield "beta", "alpha and beta are both 0, so nothing would be trained"
+    if recipe.alpha == 0 and (
+        recipe.head_init == "zeros" or (recipe.head_init == "normal" and recipe.head_sigma == 0)
+    ):
+        yield "head_init", "a head that starts at 0 and stays there (alpha: 0) learns nothing"
+
+
+def _studies(config: Config, broken: set[Key]) -> Found:
+    default = config.settings.default_study
+    if config.studies and default not in study_targets(config):
+        hint = nearest(default, study_targets(config))
+        yield ("settings", "default_study"), f"there is no study {default!r}; {hint}"
+    owners: dict[str, str] = {}
+    claims = {path.stem.upper() for path in CLAIMS.glob("[!_]*.py")}
+    for name, study in config.studies.items():
+        key = ("studies", name)
+        for scale in study.scales or {"demo": None}:
+            target = name if scale == "demo" else f"{name}-{scale}"
+            other = owners.setdefault(target, name)
+            if other != name or target in ("all",):
+                yield key, f"the target {target!r} already stands for something else"
+        for index, included in enumerate(study.includes):
+            if message := _missing(config, broken, "studies", included):
+                yield (*key, "includes", index), message
+            elif name in _all_includes(config, included):
+                yield (*key, "includes", index), f"{name} and {included} include each other"
+        if not study.arms and not study.includes:
+            yield key, "a study needs arms or includes"
+        for index, claim in enumerate(study.claims):
+            if claim not in claims:
+                yield (*key, "claims", index), f"unknown claim {claim!r}; {nearest(claim, claims)}"
+
+
+def _all_includes(config: Config, name: str) -> set[str]:
+    found: set[str] = set()
+    queue = [name]
+    while queue:
+        current = queue.pop()
+        if current not in found and current in config.studies:
+            found.add(current)
+            queue += config.studies[current].includes
+    return found
+
+
+def _well_formed_targets(config: Config) -> list[Target]:
+    return list(study_targets(config).values())
+
+
+def _arm(config: Config, broken: set[Key], target: Target, name: str, arm: Arm) -> Found:
+    key = ("studies", target.study_name, "arms", name)
+    scale_key = ("studies", target.study_name, "scales")
+    for field in target.scale.overrides:
+        if field not in Recipe.model_fields:
+            hint = nearest(field, Recipe.model_fields)
+            yield (*scale_key, "overrides", field), f"recipes have no field {field!r}; {hint}"
+            return
+    snapshots: list[Snapshot] = []
+    for index, text in enumerate(arm.snapshots):
+        text = renamed(target.scale, text)
+        source = text.partition("@")[0]
+        if "@" in text and (message := _missing(config, broken, "sources", source)):
+            yield (*key, "snapshots", index), message
+        elif "@" not in text or source in config.sources:
+            try:
+                snapshots += parse_snapshot(config, text)
+            except ValueError as error:
+                yield (*key, "snapshots", index), str(error)
+    datasets = [target.scale.rename.get(dataset, dataset) for dataset in arm.targets]
+    for index, dataset in enumerate(datasets):
+        if message := _missing(config, broken, "datasets", dataset):
+            yield (*key, "targets", index), message
+    if message := _missing(config, broken, "recipes", arm.recipe):
+        yield (*key, "recipe"), message
+    yield from _arm_recipe(config, target, key, arm, datasets)
+    yield from _channels(config, key, snapshots, datasets)
+
+
+def _arm_recipe(config: Config, target: Target, key: Key, arm: Arm, datasets: list[str]) -> Found:
+    unknown = [field for field in arm.overrides if field not in Recipe.model_fields]
+    for field in unknown:
+        hint = nearest(field, Recipe.model_fields)
+        yield (*key, "overrides", field), f"recipes have no field {field!r}; {hint}"
+    for field, value in arm.overrides.items():
+        if value == []:
+            yield (*key, "overrides", field), "an empty list is a sweep without values"
+    if arm.recipe not in config.recipes or unknown:
+        return
+    overrides = target.scale.overrides | arm.overrides
+    try:
+        expanded = list(variants(arm.recipe, config.recipes[arm.recipe], overrides))
+    except ValidationError as error:
+        for field, message in invalid_overrides(error):
+            yield (*key, "overrides", field), message
+        return
+    for _, variant, recipe in expanded:
+        if len(variant) > _LONGEST_NAME:
+            yield (
+                (*key, "overrides"),
+                f"the name {variant[:40]}… is over {_LONGEST_NAME} signs long",
+            )
+        if arm.overrides:
+            for field, message in _recipe(recipe):
+                yield (*key, "overrides", field), f"{variant}: {message}"
+        yield from _balance(config, key, variant, recipe, datasets)
+
+
+def _balance(config: Config, key: Key, variant: str, recipe: Recipe, datasets: list[str]) -> Found:
+    for index, name in enumerate(datasets):
+        if name not in config.datasets:
+            continue
+        classes = class_count(config.datasets[name])
+        if classes is not None and classes < 2:
+            yield (*key, "targets", index), f"{name} has {classes} class; a target needs two"
+        elif classes and recipe.batch_size % classes:
+            below = max(recipe.batch_size // classes, 1) * classes
+            message = (
+                f"{variant} has batch_size {recipe.batch_size}, which cannot hold the {classes} "
+                f"classes of {name} equally; use a multiple of {classes}, for example {below}"
+            )
+            yield (*key, "targets", index), message
+
+
+def _channels(config: Config, key: Key, snapshots: list[Snapshot], datasets: list[str]) -> Found:
+    for source_name in dict.fromkeys(snapshot.source for snapshot in snapshots):
+        source = config.sources[source_name]
+        own = config.datasets.get(source.dataset)
+        for index, name in enumerate(datasets):
+            target = config.datasets.get(name)
+            if own is None or target is None:
+                continue
+            if own.channels != target.channels:
+                message = (
+                    f"{name} has {target.channels} channels but {source_name} was trained on "
+                    f"{own.channels} ({source.dataset}); give both the same `channels`"
+                )
+                yield (*key, "targets", index), message
+            if own.size != target.size and source.backbone.name == "lenet5":
+                message = (
+                    f"{name} has {target.size} px but lenet5 was trained at {own.size} px "
+                    f"({source.dataset}); give both the same `size`"
+                )
+                yield (*key, "targets", index), message

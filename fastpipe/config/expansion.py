@@ -1,0 +1,147 @@
+"""A study's arms, sweeps and scales written out: which variant starts where, on what target."""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from fastpipe.config.config import Config
+from fastpipe.config.names import Pack, Snapshot, variant_name
+from fastpipe.config.recipe import Recipe
+from fastpipe.config.study import Arm, Scalar, Scale, Study
+
+__all__ = [
+    "Runs",
+    "Target",
+    "base_scale",
+    "packs_of",
+    "parse_snapshot",
+    "runs_of",
+    "study_targets",
+    "variants",
+]
+
+base_scale = "demo"
+"""The scale that goes by its study's own name."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """What can be asked of the graph by name: a study at one scale."""
+
+    name: str
+    study_name: str
+    study: Study
+    scale: Scale
+
+
+@dataclass(frozen=True)
+class Runs:
+    """All runs of one variant of an arm from one snapshot on one target."""
+
+    label: str
+    arm: str
+    role: str
+    snapshot: Snapshot
+    target: str
+    variant: str
+    recipe: Recipe
+    seeds: int
+
+
+def study_targets(config: Config) -> dict[str, Target]:
+    """Studies × scales by target name: `study` is the demo scale, `study-scale` any other."""
+    targets: dict[str, Target] = {}
+    for name, study in config.studies.items():
+        for scale_name, scale in (study.scales or {base_scale: Scale()}).items():
+            target = name if scale_name == base_scale else f"{name}-{scale_name}"
+            targets[target] = Target(target, name, study, scale)
+    return targets
+
+
+def parse_snapshot(config: Config, text: str) -> list[Snapshot]:
+    """Snapshots meant by `source@epoch`, `source@last` or `source@all`.
+
+    Raises:
+        ValueError: with a message for the user, if the text names none.
+    """
+    source, at, epoch = text.partition("@")
+    if not at:
+        raise ValueError(f"{text!r} is no snapshot; write source@epoch, for example {text}@last")
+    if source not in config.sources:
+        raise KeyError(source)
+    epochs = sorted(config.sources[source].snapshots)
+    if epoch == "all":
+        return [Snapshot(source, value) for value in epochs]
+    if epoch == "last":
+        return [Snapshot(source, epochs[-1])]
+    kept = ", ".join(str(Snapshot(source, value)) for value in epochs)
+    try:
+        value = float(epoch)
+    except ValueError:
+        raise ValueError(f"{epoch!r} is no epoch; kept snapshots: {kept}") from None
+    if value not in epochs:
+        raise ValueError(f"{text!r} is not among the source's snapshots ({kept})")
+    return [Snapshot(source, value)]
+
+
+def variants(
+    name: str, recipe: Recipe, overrides: dict[str, Scalar | list[Scalar]]
+) -> Iterator[tuple[str, str, Recipe]]:
+    """Expand overrides, lists being sweeps, to (suffix of swept values, variant name, recipe).
+
+    Raises:
+        ValidationError: if an overridden recipe is not valid.
+    """
+    swept = [key for key, value in overrides.items() if isinstance(value, list)]
+    lists = [value if isinstance(value, list) else [value] for value in overrides.values()]
+    base = recipe.model_dump(mode="json")
+    for values in itertools.product(*lists):
+        chosen = dict(zip(overrides, values, strict=True))
+        variant = Recipe.model_validate(base | chosen)
+        full = variant.model_dump(mode="json")
+        changes = {key: full[key] for key in full if full[key] != base[key]}
+        suffix = variant_name("", {key: full[key] for key in swept})
+        yield suffix, variant_name(name, changes), variant
+
+
+def runs_of(config: Config, target: Target) -> list[Runs]:
+    """All runs of a study at a scale, in the order of its arms."""
+    return [
+        runs for name, arm in target.study.arms.items() for runs in _arm(config, target, name, arm)
+    ]
+
+
+def _arm(config: Config, target: Target, name: str, arm: Arm) -> Iterator[Runs]:
+    scale = target.scale
+    seeds = arm.seeds or scale.seeds or target.study.seeds
+    overrides = scale.overrides | arm.overrides
+    starts = [s for text in arm.snapshots for s in parse_snapshot(config, renamed(scale, text))]
+    datasets = [scale.rename.get(dataset, dataset) for dataset in arm.targets]
+    recipe = config.recipes[arm.recipe]
+    for suffix, variant, changed in variants(arm.recipe, recipe, overrides):
+        for snapshot, dataset in itertools.product(dict.fromkeys(starts), dict.fromkeys(datasets)):
+            yield Runs(name + suffix, name, arm.role, snapshot, dataset, variant, changed, seeds)
+
+
+def renamed(scale: Scale, snapshot: str) -> str:
+    """A snapshot's text with its source replaced by the one that stands for it at a scale."""
+    source, at, epoch = snapshot.partition("@")
+    return f"{scale.rename.get(source, source)}{at}{epoch}"
+
+
+def packs_of(runs: Runs, pack_seeds: int) -> list[Pack]:
+    """The packs that hold seeds 0 … seeds − 1: aligned blocks, always whole."""
+    return [
+        Pack(runs.snapshot, runs.target, runs.variant, first, first + pack_seeds - 1)
+        for first in range(0, runs.seeds, pack_seeds)
+    ]
+
+
+def invalid_overrides(error: ValidationError) -> list[tuple[str, str]]:
+    """(field, message) of each override that a recipe refuses."""
+    return [
+        (str(detail["loc"][-1]), f"{detail['msg'].lower()}; found {detail['input']!r}")
+        for detail in error.errors(include_url=False)
+    ]

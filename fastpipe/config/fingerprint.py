@@ -1,0 +1,108 @@
+"""Fingerprints of code: what would have to change for a stage to compute something else.
+
+A stage's fingerprint covers its import closure inside `fastpipe`: every module reached through
+import statements, wherever they stand, as syntax trees without docstrings and comments.
+Importing a *package* by name means all of its modules (that is how registries find theirs). Files
+that are not Python (SQL, templates) count with the package in which they lie.
+"""
+
+import ast
+import functools
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+__all__ = ["closure", "fingerprint"]
+
+ROOT = Path(__file__).parent.parent
+
+
+def fingerprint(module: str, root: Path = ROOT) -> str:
+    """Hash of a module's import closure, for example of `fastpipe.stages.finetune`.
+
+    Args:
+        module: dotted name below the package that `root` holds.
+        root: folder of the package; its name is the package's.
+    """
+    total = hashlib.sha256()
+    for path in closure(module, root):
+        total.update(path.relative_to(root).as_posix().encode() + b"\0")
+        total.update(_essence(path).encode() + b"\0")
+    return total.hexdigest()[:16]
+
+
+def closure(module: str, root: Path = ROOT) -> list[Path]:
+    """Files in the import closure of a module, sorted: modules and their packages' other files."""
+    found: set[Path] = set()
+    queue = _resolve(module, root)
+    while queue:
+        path = queue.pop()
+        if path not in found:
+            found.add(path)
+            queue += [target for name in _imports(path, root) for target in _resolve(name, root)]
+    others = {
+        file
+        for folder in {path.parent for path in found}
+        for file in folder.iterdir()
+        if file.is_file() and file.suffix not in (".py", ".pyc")
+    }
+    return sorted(found | others)
+
+
+def _resolve(name: str, root: Path) -> list[Path]:
+    """Files meant by a dotted name: a module, or all modules of a package below the root's own."""
+    first, *rest = name.split(".")
+    if first != root.name:
+        return []
+    path = root.joinpath(*rest)
+    if path.with_suffix(".py").is_file() and rest:
+        return [path.with_suffix(".py")]
+    if rest and path.is_dir():
+        return sorted(path.rglob("*.py"))
+    return []
+
+
+@functools.cache
+def _read(path: Path, stamp: tuple[int, int]) -> tuple[ast.Module, str]:
+    tree = _WithoutDocstrings().visit(ast.parse(path.read_bytes(), filename=str(path)))
+    return tree, ast.dump(tree)
+
+
+def _code(path: Path) -> tuple[ast.Module, str]:
+    """Syntax tree and its text, read again only if the file has changed."""
+    status = path.stat()
+    return _read(path, (status.st_mtime_ns, status.st_size))
+
+
+def _imports(path: Path, root: Path) -> Iterator[str]:
+    for node in ast.walk(_code(path)[0]):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            module = _absolute(node, path, root)
+            if root.joinpath(*module.split(".")[1:]).is_dir():
+                yield from (f"{module}.{alias.name}" for alias in node.names)
+            else:
+                yield module
+
+
+def _absolute(node: ast.ImportFrom, path: Path, root: Path) -> str:
+    if not node.level:
+        return node.module or ""
+    package = path.parents[node.level - 1].relative_to(root.parent)
+    return ".".join([*package.parts, *([node.module] if node.module else [])])
+
+
+def _essence(path: Path) -> str:
+    if path.suffix != ".py":
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    return _code(path)[1]
+
+
+class _WithoutDocstrings(ast.NodeTransformer):
+    """Drops string literals that stand alone: docstrings and descriptions of fields."""
+
+    def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:  # noqa: N802 (ast's name)
+        if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            return None
+        return node

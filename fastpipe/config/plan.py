@@ -1,0 +1,389 @@
+"""The graph as data: for every job its stage, folder, spec, and the identity of what it computes.
+
+An **identity** is a hash over everything declared that determines a result: the job's own spec
+and code fingerprint and the identities of its inputs. Every record carries its identity, so what
+is there, what is stale and what is missing can be told from the results alone.
+"""
+
+import functools
+import hashlib
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fastpipe.config.config import Config
+from fastpipe.config.expansion import Runs, packs_of, parse_snapshot, runs_of, study_targets
+from fastpipe.config.fingerprint import fingerprint
+from fastpipe.config.names import (
+    Pack,
+    Snapshot,
+    dataset_folder,
+    features_folder,
+    pack_folder,
+    similarity_folder,
+    snapshot_folder,
+    study_folder,
+)
+from fastpipe.config.source import Pretraining
+from fastpipe.files import canonical_json
+
+__all__ = ["Job", "Plan"]
+
+Spec = dict[str, Any]
+
+SPLITS = ("train", "val", "test")
+
+_TEST_ONLY = ("test_per_class",)
+"""Fields of a dataset that cannot change its train and val splits."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job's declaration.
+
+    Attributes:
+        stage: name of the stage.
+        folder: where its outputs lie.
+        spec: canonical JSON of everything declared that determines its result, inputs aside.
+        code: fingerprint of the stage's code.
+        upstream: hash of the identities of its inputs.
+        reads: the records of its inputs.
+        identities: (file name, identity) of each of its records.
+    """
+
+    stage: str
+    folder: Path
+    spec: str
+    code: str
+    upstream: str
+    reads: tuple[Path, ...]
+    identities: tuple[tuple[str, str], ...]
+
+    @property
+    def identity(self) -> str:
+        """Identity of a job with one record."""
+        ((_, identity),) = self.identities
+        return identity
+
+    @property
+    def records(self) -> dict[Path, str]:
+        """Records that the job writes, with the identity each must carry."""
+        return {self.folder / name: identity for name, identity in self.identities}
+
+    @property
+    def record(self) -> Path:
+        """The only record."""
+        (record,) = self.records
+        return record
+
+
+class Plan:
+    """All jobs that a configuration can ask for."""
+
+    def __init__(self, config: Config):
+        self.config = config
+        self.targets = study_targets(config)
+
+    # --- data ------------------------------------------------------------------------------
+
+    def prepare(self, dataset: str) -> Job:
+        folder, code = dataset_folder(dataset), _stage_code("prepare")
+        spec = {"dataset": dataset, **self.config.datasets[dataset].model_dump(mode="json")}
+        identities = tuple(
+            (f"prepare-{split}.json", self._split(dataset, split)) for split in SPLITS
+        )
+        return Job("prepare", folder, canonical_json(spec), code, "", (), identities)
+
+    def _split(self, dataset: str, split: str) -> str:
+        """Identity of one split: a change that concerns only the test split leaves the others."""
+        spec = self.config.datasets[dataset].model_dump(mode="json")
+        if split != "test":
+            spec = {key: value for key, value in spec.items() if key not in _TEST_ONLY}
+        return _hash(split, canonical_json(spec), _stage_code("prepare"))
+
+    def _split_inputs(self, dataset: str, *splits: str) -> dict[Path, str]:
+        return {
+            record: identity
+            for record, identity in self.prepare(dataset).records.items()
+            if record.stem.removeprefix("prepare-") in splits
+        }
+
+    # --- sources ---------------------------------------------------------------------------
+
+    def pretrain(self, snapshot: Snapshot) -> Job:
+        source = self.config.sources[snapshot.source]
+        training = source.model_dump(mode="json", include=set(Pretraining.model_fields))
+        if source.schedule == "constant":
+            del training["epochs"]  # so that a snapshot further on changes none of the others
+        spec = {
+            "source": snapshot.source,
+            "epoch": float(snapshot.epoch),
+            "dataset": source.dataset,
+            "start": str(self.origin(snapshot.source) or "") or None,
+            **self._network(snapshot.source),
+            **training,
+        }
+        inputs = self._split_inputs(source.dataset, "train", "val")
+        if origin := self.origin(snapshot.source):
+            inputs |= self.pretrain(origin).records
+        return self._job("pretrain", snapshot_folder(snapshot), spec, inputs)
+
+    def origin(self, source: str) -> Snapshot | None:
+        """The other source's snapshot that a source starts from."""
+        start = self.config.sources[source].start
+        return parse_snapshot(self.config, start)[0] if start else None
+
+    def predecessor(self, snapshot: Snapshot) -> Snapshot | None:
+        """The snapshot that this one continues from; the lowest starts from its origin, if any."""
+        epochs = sorted({0.0, *self.config.sources[snapshot.source].snapshots})
+        earlier = [epoch for epoch in epochs if epoch < snapshot.epoch]
+        if earlier:
+            return Snapshot(snapshot.source, earlier[-1])
+        return self.origin(snapshot.source)
+
+    def snapshots_for(self, snapshot: Snapshot) -> list[Snapshot]:
+        """A snapshot and all that it continues from, first things first."""
+        before = self.predecessor(snapshot)
+        return [*(self.snapshots_for(before) if before else []), snapshot]
+
+    # --- similarity ------------------------------------------------------------------------
+
+    def features(self, snapshot: Snapshot, dataset: str) -> Job:
+        spec = {
+            "source": snapshot.source,
+            "epoch": float(snapshot.epoch),
+            "dataset": dataset,
+            **self._network(snapshot.source),
+        }
+        spec["compute"] = spec["compute"] | {"precision": "fp32"}
+        inputs = self.pretrain(snapshot).records | self._split_inputs(dataset, "train")
+        return self._job("features", features_folder(snapshot, dataset), spec, inputs)
+
+    def similarity(self, snapshot: Snapshot, target: str) -> Job:
+        settings = self.config.settings
+        spec = {
+            "source": snapshot.source,
+            "epoch": float(snapshot.epoch),
+            "target": target,
+            "gamma": settings.gamma,
+            "min_count": settings.min_count,
+        }
+        own = self.config.sources[snapshot.source].dataset
+        inputs = self.features(snapshot, own).records | self.features(snapshot, target).records
+        return self._job("similarity", similarity_folder(snapshot, target), spec, inputs)
+
+    # --- runs ------------------------------------------------------------------------------
+
+    @functools.cached_property
+    def recipes(self) -> dict[str, Spec]:
+        """Every variant that a study asks for, by name."""
+        found: dict[str, Spec] = {
+            name: recipe.model_dump(mode="json") for name, recipe in self.config.recipes.items()
+        }
+        for runs in itertools.chain(*self._runs.values()):
+            found[runs.variant] = runs.recipe.model_dump(mode="json")
+        return found
+
+    def finetune(self, pack: Pack) -> Job:
+        spec = {
+            **self._identity_columns(pack),
+            **self._network(pack.snapshot.source),
+            "recipe": self.recipes[pack.variant],
+        }
+        inputs = self.pretrain(pack.snapshot).records
+        inputs |= self._split_inputs(pack.target, "train", "val")
+        return self._job("finetune", pack_folder(pack), spec, inputs)
+
+    def deploy(self, pack: Pack) -> Job:
+        inputs = self._evaluation_inputs(pack) | self._split_inputs(pack.target, "test")
+        return self._job("deploy", pack_folder(pack), self._evaluation_spec(pack), inputs)
+
+    def forgetting(self, pack: Pack) -> Job:
+        dataset = self.config.sources[pack.snapshot.source].dataset
+        spec = {**self._evaluation_spec(pack), "source_dataset": dataset}
+        inputs = self._evaluation_inputs(pack) | self._split_inputs(dataset, "test")
+        return self._job("forgetting", pack_folder(pack), spec, inputs)
+
+    def _evaluation_inputs(self, pack: Pack) -> dict[Path, str]:
+        return self.finetune(pack).records | self.pretrain(pack.snapshot).records
+
+    def _evaluation_spec(self, pack: Pack) -> Spec:
+        return {
+            **self._identity_columns(pack),
+            **self._network(pack.snapshot.source),
+            "head_bias": self.recipes[pack.variant]["head_bias"],
+        }
+
+    def _identity_columns(self, pack: Pack) -> Spec:
+        return {
+            "source": pack.snapshot.source,
+            "epoch": float(pack.snapshot.epoch),
+            "target": pack.target,
+            "variant": pack.variant,
+            "seeds": pack.seeds,
+        }
+
+    def _network(self, source: str) -> Spec:
+        declared = self.config.sources[source]
+        return {
+            "backbone": declared.backbone.model_dump(mode="json"),
+            "channels": self.config.datasets[declared.dataset].channels,
+            "compute": self.config.settings.compute.model_dump(mode="json"),
+        }
+
+    # --- studies ---------------------------------------------------------------------------
+
+    def runs(self, target: str) -> list[Runs]:
+        """All runs of a study target, those of included studies not among them."""
+        return self._runs[target]
+
+    @functools.cached_property
+    def _runs(self) -> dict[str, list[Runs]]:
+        return {name: runs_of(self.config, target) for name, target in self.targets.items()}
+
+    def packs(self, target: str) -> list[Pack]:
+        size = self.config.settings.pack_seeds
+        return list(
+            dict.fromkeys(pack for runs in self.runs(target) for pack in packs_of(runs, size))
+        )
+
+    def snapshots(self, target: str) -> list[Snapshot]:
+        """Snapshots that runs of a target start from."""
+        return list(dict.fromkeys(runs.snapshot for runs in self.runs(target)))
+
+    def pairs(self, target: str) -> list[tuple[Snapshot, str]]:
+        """(snapshot, target dataset) pairs, for which the domain similarity is computed."""
+        return list(dict.fromkeys((runs.snapshot, runs.target) for runs in self.runs(target)))
+
+    def datasets(self, target: str) -> list[str]:
+        """Datasets fine-tuned on and those of the sources."""
+        needed = [runs.target for runs in self.runs(target)]
+        for snapshot in self.snapshots(target):
+            chain = self.snapshots_for(snapshot)
+            needed += [self.config.sources[part.source].dataset for part in chain]
+        return list(dict.fromkeys(needed))
+
+    def jobs(self, target: str) -> list[Job]:
+        """Every job of a study target and of the studies it includes, inputs before their users."""
+        found: dict[Job, None] = {}
+        for name in self._with_included(target):
+            if self.runs(name):
+                found |= dict.fromkeys([*self.parts(name), self.collect(name), self.report(name)])
+        return list(found)
+
+    def _with_included(self, target: str) -> list[str]:
+        """A target and those of its included studies, at the same scale where they have it."""
+        own = self.targets[target]
+        suffix = target.removeprefix(own.study_name)
+        found = [target]
+        for name in own.study.includes:
+            found += self._with_included(name + suffix if name + suffix in self.targets else name)
+        return list(dict.fromkeys(found))
+
+    def parts(self, target: str) -> list[Job]:
+        """Every job that a study needs before `collect`, inputs before their users."""
+        datasets = [self.prepare(name) for name in self.datasets(target)]
+        chains = [part for s in self.snapshots(target) for part in self.snapshots_for(s)]
+        sources = [self.pretrain(snapshot) for snapshot in dict.fromkeys(chains)]
+        pairs = self.pairs(target)
+        own = {(s, self.config.sources[s.source].dataset) for s, _ in pairs}
+        features = [self.features(*pair) for pair in dict.fromkeys([*sorted(own), *pairs])]
+        similarities = [self.similarity(*pair) for pair in pairs]
+        packs = self.packs(target)
+        runs = [
+            stage(pack) for stage in (self.finetune, self.deploy, self.forgetting) for pack in packs
+        ]
+        return [*datasets, *sources, *features, *similarities, *runs]
+
+    def collect(self, target: str) -> Job:
+        runs, study = self.runs(target), self.targets[target]
+        seeds = _most_seeds(runs)
+        jobs = self.parts(target)
+        spec = {
+            "study": target,
+            "title": study.study.title,
+            "description": study.study.description,
+            "scale": study.scale.description,
+            "arms": [_arm_spec(entry) for entry in runs],
+            "packs": [self._pack_entry(pack, seeds) for pack in self.packs(target)],
+            "datasets": [
+                {"name": name, "path": str(dataset_folder(name))} for name in self.datasets(target)
+            ],
+            "snapshots": [
+                {"source": s.source, "epoch": float(s.epoch), "path": str(snapshot_folder(s))}
+                for s in self.snapshots(target)
+            ],
+            "similarities": [
+                {
+                    "source": s.source,
+                    "epoch": float(s.epoch),
+                    "target": dataset,
+                    "path": str(similarity_folder(s, dataset)),
+                }
+                for s, dataset in self.pairs(target)
+            ],
+            "records": {
+                str(record): identity for job in jobs for record, identity in job.records.items()
+            },
+        }
+        inputs = {record: identity for job in jobs for record, identity in job.records.items()}
+        return self._job("collect", study_folder(target), spec, inputs)
+
+    def report(self, target: str) -> Job:
+        study = self.targets[target].study
+        spec = {
+            "study": target,
+            "title": study.title,
+            "description": study.description,
+            "claims": list(study.claims),
+        }
+        return self._job("report", study_folder(target), spec, self.collect(target).records)
+
+    def _pack_entry(self, pack: Pack, seeds: dict[tuple, int]) -> Spec:
+        wanted = seeds[pack.snapshot, pack.target, pack.variant]
+        return {
+            **self._identity_columns(pack),
+            "path": str(pack_folder(pack)),
+            "seeds": [seed for seed in pack.seeds if seed < wanted],
+        }
+
+    def _job(self, stage: str, folder: Path, spec: Spec, inputs: Mapping[Path, str]) -> Job:
+        text, code, upstream = canonical_json(spec), _stage_code(stage), _hash(*inputs.values())
+        identity = (f"{stage}.json", _hash(stage, text, code, upstream))
+        return Job(stage, folder, text, code, upstream, tuple(inputs), (identity,))
+
+
+def _arm_spec(runs: Runs) -> Spec:
+    return {
+        "arm": runs.label,
+        "role": runs.role,
+        "source": runs.snapshot.source,
+        "epoch": float(runs.snapshot.epoch),
+        "target": runs.target,
+        "recipe": runs.variant,
+        "alpha": runs.recipe.alpha,
+        "beta": runs.recipe.beta,
+        "seeds": list(range(runs.seeds)),
+    }
+
+
+def _most_seeds(runs: list[Runs]) -> dict[tuple, int]:
+    most: dict[tuple, int] = {}
+    for entry in runs:
+        key = (entry.snapshot, entry.target, entry.variant)
+        most[key] = max(most.get(key, 0), entry.seeds)
+    return most
+
+
+@functools.cache
+def _stage_code(stage: str) -> str:
+    return fingerprint(f"fastpipe.stages.{stage}")
+
+
+def _hash(*texts: str) -> str:
+    total = hashlib.sha256()
+    for text in texts:
+        total.update(text.encode() + b"\0")
+    return total.hexdigest()

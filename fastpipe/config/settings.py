@@ -1,0 +1,32 @@
+"""What holds for everything: the machine, where downloads go, how runs are packed."""
+
+from pydantic import Field
+
+from fastpipe.config.compute import Compute
+from fastpipe.config.model import Model
+
+
+class Settings(Model):
+    """Settings of the whole graph."""
+
+    compute: Compute = Compute()
+    """On what numbers are computed."""
+
+    downloads: str = "~/.cache/fastpipe"
+    """Folder for downloaded packages and archives, shared by all results folders."""
+
+    pack_seeds: int = Field(default=5, ge=1)
+    """Seeds trained by one job: an aligned block, 0–4, 5–9, …, always whole, so that asking for
+    more seeds later never trains a run twice."""
+
+    gamma: float = Field(default=0.01, gt=0)
+    """γ of the domain similarity exp(−γ d)."""
+
+    min_count: int = Field(default=0, ge=0)
+    """Source classes with fewer images do not take part in the domain similarity."""
+
+    memory_budget_mib: int = Field(default=2048, ge=64)
+    """Images of a split that fit stay on the device; larger ones are gathered from disk. MiB."""
+
+    default_study: str = "demo"
+    """Study that plain `snakemake` builds."""

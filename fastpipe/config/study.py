@@ -1,0 +1,74 @@
+"""What is compared: arms, their sweeps, and the scales of a study."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from fastpipe.config.model import Model, Name
+
+Scalar = bool | int | float | str
+Override = Scalar | list[Scalar]
+Role = Literal["fast", "baseline", "warmup", "feature-extraction", "scratch", "other"]
+
+
+class Arm(Model):
+    """A recipe, perhaps with overrides or a sweep, on snapshots and targets."""
+
+    recipe: str
+    """Name of the recipe."""
+
+    snapshots: tuple[str, ...] = Field(min_length=1)
+    """Where runs start, each `source@epoch`; `source@last` and `source@all` also work."""
+
+    targets: tuple[str, ...] = Field(min_length=1)
+    """Names of the datasets to fine-tune on."""
+
+    seeds: int | None = Field(default=None, ge=1)
+    """Number of seeds, 0, 1, 2, …; default: the study's."""
+
+    overrides: dict[str, Override] = Field(default_factory=dict)
+    """Recipe fields to change; a list is a sweep: one variant for each of its values."""
+
+    role: Role = "other"
+    """What the arm stands for in claims and summary sentences."""
+
+
+class Scale(Model):
+    """One size of a study: other datasets, sources, steps and seeds, the same questions."""
+
+    description: str = ""
+    """One sentence on data, network and steps at this scale, shown in the report."""
+
+    rename: dict[str, str] = Field(default_factory=dict)
+    """Names of sources and datasets used in the arms → the names that they stand for."""
+
+    seeds: int | None = Field(default=None, ge=1)
+    """Number of seeds; default: the study's."""
+
+    overrides: dict[str, Scalar] = Field(default_factory=dict)
+    """Recipe fields set in every arm, unless the arm sets them itself."""
+
+
+class Study(Model):
+    """Arms and what is drawn from them."""
+
+    title: str
+    """Heading of the report."""
+
+    description: str = ""
+    """What is asked, in a few sentences, for a reader who does not know the paper."""
+
+    seeds: int = Field(default=5, ge=1)
+    """Number of seeds of every arm that does not say otherwise."""
+
+    arms: dict[Name, Arm] = Field(default_factory=dict)
+    """Arms by label, in the order of the report's legends."""
+
+    claims: tuple[str, ...] = ()
+    """Claims to judge, for example A7."""
+
+    includes: tuple[str, ...] = ()
+    """Other studies that are built with this one."""
+
+    scales: dict[Name, Scale] = Field(default_factory=dict)
+    """Sizes of the study: `demo` is the study's own name, any other is `study-scale`."""

@@ -1,0 +1,105 @@
+"""What the Snakefile asks of fastpipe: for wildcards a job, for a study its files."""
+
+import uuid
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Self
+
+from fastpipe.audit import Audit, State, audit
+from fastpipe.config.load import load, yaml_files
+from fastpipe.config.names import WORK, Pack, Snapshot
+from fastpipe.config.plan import Job, Plan
+from fastpipe.files import canonical_json, write_bytes
+
+__all__ = ["STALE", "Graph", "configuration_files"]
+
+STALE = WORK / "stale"
+"""An input of every job, `ancient` unless the job is stale. Its content is new whenever something
+is stale, so a stale job reruns whatever Snakemake's own notes say, or if they are lost."""
+
+
+def configuration_files(base: Path, extra: Iterable[Path]) -> list[Path]:
+    """Shipped files, then those in `config/` of the working directory, then `--configfile`s."""
+    own = [base / "config"]
+    if Path("config").resolve() != own[0].resolve():
+        own.append(Path("config"))
+    return [*(file for folder in own for file in yaml_files(folder)), *extra]
+
+
+class Graph:
+    """The plan, joined to what is on disk."""
+
+    def __init__(self, plan: Plan, found: Audit | None = None):
+        self.plan = plan
+        self.found = found
+
+    @classmethod
+    def load(cls, base: Path, extra: Iterable[Path], *, check_results: bool) -> Self:
+        """Load and validate the configuration; look at the results if asked to.
+
+        Raises:
+            UserError: all problems of the configuration, or all damaged results.
+        """
+        plan = Plan(load(configuration_files(base, extra)))
+        if not check_results:
+            return cls(plan)
+        jobs = dict.fromkeys(job for name in plan.targets for job in plan.jobs(name))
+        found = audit(jobs)
+        found.refuse_damage()
+        if not STALE.exists() or State.STALE in found.states.values():
+            write_bytes(STALE, uuid.uuid4().hex.encode())
+        return cls(plan, found)
+
+    def job(self, stage: str, wildcards: Any) -> Job:
+        """The job of a stage that makes the files with these wildcards."""
+        match stage:
+            case "prepare":
+                return self.plan.prepare(wildcards.dataset)
+            case "pretrain":
+                return self.plan.pretrain(snapshot(wildcards))
+            case "features":
+                return self.plan.features(snapshot(wildcards), wildcards.dataset)
+            case "similarity":
+                return self.plan.similarity(snapshot(wildcards), wildcards.target)
+            case "finetune" | "deploy" | "forgetting":
+                return getattr(self.plan, stage)(pack(wildcards))
+            case "collect" | "report":
+                return getattr(self.plan, stage)(wildcards.study)
+        raise ValueError(stage)
+
+    def spec(self, stage: str) -> Callable[[Any], str]:
+        """Params function: the job's spec."""
+        return lambda wildcards: self.job(stage, wildcards).spec
+
+    def identity(self, stage: str) -> Callable[[Any], str]:
+        """Params function: the identity of each record that the job writes, as JSON."""
+        return lambda wildcards: canonical_json(dict(self.job(stage, wildcards).identities))
+
+    def stale_mark(self, stage: str, wildcards: Any, ancient: Callable[[str], str]) -> str:
+        """The stale mark as an input of a job: `ancient` unless the job is stale."""
+        if self.found is None:
+            return ancient(str(STALE))
+        stale = self.found.states.get(tuple(self.job(stage, wildcards).records)) is State.STALE
+        return str(STALE) if stale else ancient(str(STALE))
+
+    def own_dataset(self, wildcards: Any) -> str:
+        """The dataset that the source in the wildcards was trained on."""
+        return self.plan.config.sources[wildcards.source].dataset
+
+    def predecessor(self, wildcards: Any) -> Snapshot | None:
+        """The snapshot that the one in the wildcards continues from."""
+        return self.plan.predecessor(snapshot(wildcards))
+
+
+def snapshot(wildcards: Any) -> Snapshot:
+    return Snapshot(wildcards.source, float(wildcards.epoch))
+
+
+def pack(wildcards: Any) -> Pack:
+    return Pack(
+        snapshot(wildcards),
+        wildcards.target,
+        wildcards.variant,
+        int(wildcards.first),
+        int(wildcards.last),
+    )

@@ -1,0 +1,64 @@
+"""Everything into one database, and out of it the charts and the page."""
+
+
+localrules:
+    collect,
+    report,
+
+
+rule collect:
+    message:
+        "Collect the study {wildcards.study}"
+    input:
+        lambda w: [f for f in files(graph.plan.parts(w.study)) if f.endswith((".json", ".parquet"))],
+        stale=stale("collect"),
+    output:
+        database="results/studies/{study}/study.duckdb",
+        record="results/studies/{study}/collect.json",
+    params:
+        spec=graph.spec("collect"),
+        identity=graph.identity("collect"),
+    log:
+        "results/logs/collect/{study}.log",
+    benchmark:
+        "results/benchmarks/collect/{study}.tsv"
+    shell:
+        # The spec names every pack and may be too long for an argument.
+        "printf '%s' {params.spec:q} | fastpipe collect --spec=- --identity={params.identity:q}"
+        " --out={output.record:q} > {log:q} 2>&1"
+
+
+rule report:
+    message:
+        "Report on the study {wildcards.study}"
+    input:
+        collect="results/studies/{study}/collect.json",
+        database=ancient("results/studies/{study}/study.duckdb"),
+        stale=stale("report"),
+    output:
+        page=report(
+            "results/studies/{study}/report.html",
+            caption="../report/page.rst",
+            category="{study}",
+            labels={"what": "the whole report"},
+        ),
+        charts=report(
+            directory("results/studies/{study}/charts"),
+            patterns=["{chart}.svg"],
+            caption="../report/chart.rst",
+            category="{study}",
+            subcategory="charts",
+            labels={"what": "{chart}"},
+        ),
+        claims="results/studies/{study}/claims.parquet",
+        record="results/studies/{study}/report.json",
+    params:
+        spec=graph.spec("report"),
+        identity=graph.identity("report"),
+    log:
+        "results/logs/report/{study}.log",
+    benchmark:
+        "results/benchmarks/report/{study}.tsv"
+    shell:
+        "fastpipe report --spec={params.spec:q} --identity={params.identity:q}"
+        " --database={input.collect:q} --out={output.record:q} > {log:q} 2>&1"

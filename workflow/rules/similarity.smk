@@ -1,0 +1,63 @@
+"""How near is the target? Class means at a snapshot, and the Earth Mover's Distance between them."""
+
+
+rule features:
+    message:
+        "Class means of {wildcards.dataset} at {wildcards.source}@{wildcards.epoch}"
+    input:
+        snapshot=snapshot_files("pretrain.json"),
+        weights=snapshot_files("weights.safetensors"),
+        dataset=lambda w: in_folder(dataset_folder(w.dataset), "prepare-train.json"),
+        splits=lambda w: split_files(w.dataset, "train"),
+        stale=stale("features"),
+    output:
+        means="results/features/{source}@{epoch}/{dataset}/means.safetensors",
+        record="results/features/{source}@{epoch}/{dataset}/features.json",
+    params:
+        spec=graph.spec("features"),
+        identity=graph.identity("features"),
+    log:
+        "results/logs/features/{source}@{epoch}/{dataset}.log",
+    benchmark:
+        "results/benchmarks/features/{source}@{epoch}/{dataset}.tsv"
+    threads: THREADS
+    resources:
+        gpu=GPU,
+        mem_mb=4000,
+    shell:
+        "fastpipe features --spec={params.spec:q} --identity={params.identity:q}"
+        " --snapshot={input.snapshot:q} --dataset={input.dataset:q} --out={output.record:q}"
+        " > {log:q} 2>&1"
+
+
+def class_means(name, dataset):
+    """A file of the features of a dataset, given as a function of the wildcards."""
+    return lambda w: in_folder(features_folder(snapshot(w), dataset(w)), name)
+
+
+rule similarity:
+    message:
+        "Similarity of {wildcards.target} to {wildcards.source}@{wildcards.epoch}"
+    input:
+        source=class_means("features.json", graph.own_dataset),
+        source_means=class_means("means.safetensors", graph.own_dataset),
+        target=class_means("features.json", lambda w: w.target),
+        target_means=class_means("means.safetensors", lambda w: w.target),
+        stale=stale("similarity"),
+    output:
+        similarity="results/similarity/{source}@{epoch}/{target}/similarity.parquet",
+        flow="results/similarity/{source}@{epoch}/{target}/flow.parquet",
+        record="results/similarity/{source}@{epoch}/{target}/similarity.json",
+    params:
+        spec=graph.spec("similarity"),
+        identity=graph.identity("similarity"),
+    log:
+        "results/logs/similarity/{source}@{epoch}/{target}.log",
+    benchmark:
+        "results/benchmarks/similarity/{source}@{epoch}/{target}.tsv"
+    resources:
+        mem_mb=2000,
+    shell:
+        "fastpipe similarity --spec={params.spec:q} --identity={params.identity:q}"
+        " --source={input.source:q} --target={input.target:q} --out={output.record:q}"
+        " > {log:q} 2>&1"
