@@ -12,9 +12,10 @@ by its last bit (2⁻⁸ relative) from one batch size to another.
 Symbols: n images, M of them in a batch, D features, N classes.
 """
 
+import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,11 +23,11 @@ from torch.nn import functional as F
 
 from fastpipe.data.arrays import Split
 from fastpipe.models.folding import FoldedBody
-from fastpipe.models.network import Network
+from fastpipe.models.network import Network, Precision
 
 __all__ = ["Evaluator", "Score", "images_per_batch"]
 
-_PIXELS_PER_BATCH = {"cpu": 2**18, "cuda": 2**24}
+_PIXELS_PER_BATCH = {"cpu": 2**19, "cuda": 2**24}
 _SCORES_PER_BATCH = 2**24  # logits held at once when scoring features: 64 MiB in fp32
 
 
@@ -59,20 +60,20 @@ class Evaluator:
     def __init__(
         self,
         network: Network,
-        precision: Literal["fp32", "bf16"] | None = None,
+        precision: Precision | None = None,
         batch_size: int | None = None,
     ):
         if batch_size is not None and batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, not {batch_size}")
         self.precision = precision or network.precision
         self.batch_size = batch_size
-        self._body = FoldedBody(network.body)
+        self._body = FoldedBody(network.body, self.precision)
         self.refresh(network)
 
     def refresh(self, network: Network) -> None:
         """Take over the present parameters and running statistics of `network`."""
         self._body.refresh(network.body)
-        self._normalise = network.normalise
+        self._normalise = copy.deepcopy(network.normalise)
         self._weight = network.head.weight.detach().clone()
         self._bias = None if network.head.bias is None else network.head.bias.detach().clone()
 
@@ -81,16 +82,21 @@ class Evaluator:
         """Where the network lives and inference happens."""
         return self._weight.device
 
+    def feature_batches(self, split: Split) -> Iterator[Tensor]:
+        """Features of all images in order, batch by batch: float32 [M, D] on the device."""
+        for images in split.images.split(self._images_per_batch(split.images)):
+            yield self._features(images.to(self.device, non_blocking=True))
+
     def features(self, split: Split) -> Tensor:
         """Features of all images in order: float32 [n, D] on the network's device."""
-        return torch.cat([self._features(images) for images in self._batches(split.images)])
+        return torch.cat(list(self.feature_batches(split)))
 
     def score(self, split: Split) -> Score:
         """Loss and accuracies of the network's own head, in one pass over the images."""
         tally = _Tally(classes=len(self._weight))
         labels = split.labels.split(self._images_per_batch(split.images))
-        for images, some in zip(self._batches(split.images), labels, strict=True):
-            tally.add(self._features(images), self._weight, self._bias, some)
+        for features, some in zip(self.feature_batches(split), labels, strict=True):
+            tally.add(features, self._weight, self._bias, some)
         return tally.score()
 
     def score_head(
@@ -114,15 +120,9 @@ class Evaluator:
     def _images_per_batch(self, images: Tensor) -> int:
         return self.batch_size or images_per_batch(images.shape[-2:], self.device)
 
-    def _batches(self, images: Tensor) -> Iterator[Tensor]:
-        for some in images.split(self._images_per_batch(images)):
-            yield some.to(self.device, non_blocking=True)
-
     @torch.inference_mode()
     def _features(self, images: Tensor) -> Tensor:
-        bf16 = self.precision == "bf16"
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=bf16):
-            return self._body(self._normalise(images)).float()
+        return self._body(self._normalise(images))
 
 
 def images_per_batch(size: tuple[int, int], device: torch.device) -> int:

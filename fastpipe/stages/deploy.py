@@ -1,0 +1,83 @@
+"""Stage `deploy`: anytime deployment performance (ADP), deployed states on the target's test split."""
+
+from pathlib import Path
+
+import pyarrow as pa
+
+from fastpipe.evaluation.inference import Score
+from fastpipe.models.checkpoint import load_into
+from fastpipe.models.compute import claim_gpu, resolve
+from fastpipe.stages.job import stage_job
+from fastpipe.stages.packs import (
+    BodyPasses,
+    Deployment,
+    PackSpec,
+    deployments,
+    distinct_states,
+    open_state,
+    write_rows,
+)
+from fastpipe.stages.restoring import blank_network, class_names, open_split
+
+__all__ = ["DeploySpec", "deploy"]
+
+
+class DeploySpec(PackSpec):
+    """What determines the scores, besides the states and the test images."""
+
+
+def deploy(
+    *, spec: DeploySpec, pack: Path, snapshot: Path, dataset: Path, work: Path, code: str
+) -> None:
+    """Score each distinct state a pack deploys on the target's test split, once.
+
+    Args:
+        spec: see :class:`DeploySpec`.
+        pack: folder written by `finetune`; gets `adp.parquet` (top5 is null where there are at
+            most five classes) and the record.
+        snapshot: folder of the snapshot the runs started from.
+        dataset: the target's folder, written by `prepare`.
+        work: the `results/.work` folder.
+        code: fingerprint of this stage's code.
+
+    Raises:
+        UserError: an input is missing or damaged, or a state does not fit the network.
+    """
+    split_record = dataset / "prepare-test.json"
+    with (
+        stage_job(
+            "deploy",
+            pack,
+            spec=spec,
+            code=code,
+            work=work,
+            reads=[pack / "finetune.json", split_record],
+            packages=["torch", "safetensors", "pyarrow"],
+        ) as job,
+        claim_gpu(work / "locks", spec.compute.device),
+    ):
+        resolved = resolve(spec.compute)
+        found = deployments(job, pack, snapshot, spec)
+        classes = len(class_names(split_record))
+        network = blank_network(
+            spec.backbone, spec.channels, classes, head_bias=spec.head_bias, resolved=resolved
+        )
+        passes = BodyPasses(network, open_split(job, dataset, "test", resolved))
+        scores = {}
+        for seed, step in distinct_states(found):
+            tensors, path = open_state(job, pack, seed, step)
+            load_into(network.head, tensors, path, prefix="head.")
+            scores[seed, step] = passes.score(tensors, path, network.head)
+        write_rows(job, "adp.parquet", spec, found, _columns(found, scores))
+        job.state_fact(device=resolved.device.type, precision=resolved.precision)
+        job.measure(states=len(scores), passes=passes.passes)
+
+
+def _columns(found: list[Deployment], scores: dict[tuple[int, int], Score]) -> dict[str, pa.Array]:
+    rows = [scores[deployment.seed, deployment.deployed_step] for deployment in found]
+    return {
+        "loss": pa.array([score.loss for score in rows], pa.float64()),
+        "top1": pa.array([score.top1 for score in rows], pa.float64()),
+        "top5": pa.array([score.top5 for score in rows], pa.float64()),
+        "images": pa.array([score.images for score in rows], pa.int64()),
+    }
