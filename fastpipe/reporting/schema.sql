@@ -1,0 +1,131 @@
+-- The tables of study.duckdb: an interface for users, so every column says its unit.
+-- Identity of a run: source, epoch, target, recipe (the variant's name), seed.
+
+CREATE TABLE study (
+    name VARCHAR, title VARCHAR, description VARCHAR
+);
+
+CREATE TABLE arms (
+    position INTEGER, arm VARCHAR, role VARCHAR,
+    source VARCHAR, epoch DOUBLE, target VARCHAR, recipe VARCHAR, seeds BIGINT[]
+);
+COMMENT ON TABLE arms IS 'what the study compares: a label for each recipe on each snapshot and target';
+COMMENT ON COLUMN arms.position IS 'place of the label in legends, from 0';
+COMMENT ON COLUMN arms.role IS 'fast, baseline, warmup, feature-extraction, scratch or other';
+COMMENT ON COLUMN arms.epoch IS 'pretraining epochs of the snapshot that the runs start from';
+COMMENT ON COLUMN arms.recipe IS 'name of the recipe variant';
+
+CREATE TABLE datasets (
+    dataset VARCHAR, size INTEGER, channels INTEGER, classes VARCHAR[],
+    train BIGINT, val BIGINT, test BIGINT, card VARCHAR
+);
+COMMENT ON TABLE datasets IS 'the prepared datasets';
+COMMENT ON COLUMN datasets.size IS 'side of the square images [pixels]';
+COMMENT ON COLUMN datasets.train IS 'training images';
+COMMENT ON COLUMN datasets.val IS 'validation images';
+COMMENT ON COLUMN datasets.test IS 'test images';
+COMMENT ON COLUMN datasets.card IS 'the whole card, as JSON text';
+
+CREATE TABLE snapshots (
+    source VARCHAR, epoch DOUBLE, dataset VARCHAR, backbone VARCHAR, features BIGINT,
+    steps BIGINT, val_top1 DOUBLE, device VARCHAR, precision VARCHAR
+);
+COMMENT ON TABLE snapshots IS 'sources at the pretraining epochs the study uses';
+COMMENT ON COLUMN snapshots.epoch IS 'pretraining [epochs]';
+COMMENT ON COLUMN snapshots.features IS 'feature length D';
+COMMENT ON COLUMN snapshots.steps IS 'pretraining [optimiser updates]';
+COMMENT ON COLUMN snapshots.val_top1 IS 'top-1 accuracy on the source''s validation split [fraction]';
+
+CREATE TABLE history (
+    source VARCHAR, epoch DOUBLE, step BIGINT, split VARCHAR, loss DOUBLE, top1 DOUBLE
+);
+COMMENT ON TABLE history IS 'pretraining: each training step and each validation';
+COMMENT ON COLUMN history.epoch IS 'position in pretraining [epochs]';
+COMMENT ON COLUMN history.step IS 'position in pretraining [optimiser updates]';
+COMMENT ON COLUMN history.split IS 'train (the batch of that step) or val';
+COMMENT ON COLUMN history.loss IS 'mean cross-entropy [nats]';
+COMMENT ON COLUMN history.top1 IS 'accuracy [fraction]';
+
+CREATE TABLE steps (
+    source VARCHAR, epoch DOUBLE, target VARCHAR, recipe VARCHAR, seed BIGINT,
+    step BIGINT, loss DOUBLE, head_norm DOUBLE, diverged BOOLEAN
+);
+COMMENT ON TABLE steps IS 'fine-tuning, every step';
+COMMENT ON COLUMN steps.step IS 'optimiser updates done; 0 = before the first';
+COMMENT ON COLUMN steps.loss IS 'mean cross-entropy of the step''s batch [nats]; none at step 0';
+COMMENT ON COLUMN steps.head_norm IS 'Frobenius norm of the head''s weights W after the step';
+COMMENT ON COLUMN steps.diverged IS 'the loss was not finite';
+
+CREATE TABLE validations (
+    source VARCHAR, epoch DOUBLE, target VARCHAR, recipe VARCHAR, seed BIGINT,
+    step BIGINT, phase VARCHAR, loss DOUBLE, top1 DOUBLE, correct BIGINT, images BIGINT
+);
+COMMENT ON TABLE validations IS 'scheduled validations on the target''s validation split';
+COMMENT ON COLUMN validations.step IS 'optimiser updates done';
+COMMENT ON COLUMN validations.phase IS 'warmup (head only) or joint';
+COMMENT ON COLUMN validations.loss IS 'mean cross-entropy [nats]';
+COMMENT ON COLUMN validations.top1 IS 'accuracy [fraction]';
+
+CREATE TABLE deployments (
+    source VARCHAR, epoch DOUBLE, target VARCHAR, recipe VARCHAR, seed BIGINT,
+    step BIGINT, deployed_step BIGINT
+);
+COMMENT ON TABLE deployments IS 'which state is deployed at which checkpoint';
+COMMENT ON COLUMN deployments.step IS 'deployment checkpoint [optimiser updates]';
+COMMENT ON COLUMN deployments.deployed_step IS 'step of the best validated state so far';
+
+CREATE TABLE adp (
+    source VARCHAR, epoch DOUBLE, target VARCHAR, recipe VARCHAR, seed BIGINT,
+    step BIGINT, deployed_step BIGINT, loss DOUBLE, top1 DOUBLE, top5 DOUBLE, images BIGINT
+);
+COMMENT ON TABLE adp IS 'anytime deployment performance: deployed states on the target''s test split';
+COMMENT ON COLUMN adp.step IS 'deployment checkpoint [optimiser updates]';
+COMMENT ON COLUMN adp.deployed_step IS 'step of the state that is deployed there';
+COMMENT ON COLUMN adp.loss IS 'mean cross-entropy [nats]';
+COMMENT ON COLUMN adp.top1 IS 'accuracy [fraction]';
+COMMENT ON COLUMN adp.top5 IS 'true class among the five highest scores [fraction]; none with 5 classes or fewer';
+
+CREATE TABLE forgetting (
+    source VARCHAR, epoch DOUBLE, target VARCHAR, recipe VARCHAR, seed BIGINT,
+    step BIGINT, deployed_step BIGINT, top1 DOUBLE, top5 DOUBLE, top1_before DOUBLE, forgotten DOUBLE
+);
+COMMENT ON TABLE forgetting IS 'deployed bodies under the snapshot''s own head, on the source''s test split';
+COMMENT ON COLUMN forgetting.step IS 'deployment checkpoint [optimiser updates]';
+COMMENT ON COLUMN forgetting.top1 IS 'source accuracy of the deployed state [fraction]';
+COMMENT ON COLUMN forgetting.top1_before IS 'source accuracy of the snapshot [fraction]';
+COMMENT ON COLUMN forgetting.forgotten IS 'top1_before - top1 [fraction]';
+
+CREATE TABLE similarity (
+    source VARCHAR, epoch DOUBLE, target VARCHAR, distance DOUBLE, similarity DOUBLE,
+    gamma DOUBLE, source_classes BIGINT, target_classes BIGINT
+);
+COMMENT ON TABLE similarity IS 'domain similarity of source and target in the snapshot''s features';
+COMMENT ON COLUMN similarity.distance IS 'earth mover''s distance d between class means [feature units]';
+COMMENT ON COLUMN similarity.similarity IS 'exp(-gamma d), in (0, 1]';
+
+CREATE TABLE flow (
+    source VARCHAR, epoch DOUBLE, target VARCHAR,
+    source_class VARCHAR, target_class VARCHAR, flow DOUBLE
+);
+COMMENT ON TABLE flow IS 'the optimal transport behind the distance: which source classes serve which target class';
+COMMENT ON COLUMN flow.flow IS 'mass moved [fraction of all; sums to 1 over a pair of datasets]';
+
+CREATE TABLE runs (
+    source VARCHAR, epoch DOUBLE, target VARCHAR, recipe VARCHAR, seed BIGINT,
+    steps BIGINT, seconds DOUBLE, device VARCHAR, precision VARCHAR,
+    body_distance DOUBLE, adp_auc DOUBLE, final_top1 DOUBLE, status VARCHAR,
+    final_top5 DOUBLE, final_forgotten DOUBLE,
+    diverged_step BIGINT, warmup_end_step BIGINT, images BIGINT
+);
+COMMENT ON TABLE runs IS 'one row per run';
+COMMENT ON COLUMN runs.steps IS 'steps executed [optimiser updates]';
+COMMENT ON COLUMN runs.seconds IS 'wall time of the run''s fine-tuning, validations included [seconds]';
+COMMENT ON COLUMN runs.body_distance IS 'Euclidean distance of the body deployed at the end from the snapshot''s';
+COMMENT ON COLUMN runs.adp_auc IS 'area under ADP top-1 over log(step) from step 1 on, over the axis'' length, in [0, 1]';
+COMMENT ON COLUMN runs.final_top1 IS 'ADP top-1 at the last checkpoint [fraction]';
+COMMENT ON COLUMN runs.status IS 'ok or diverged';
+COMMENT ON COLUMN runs.final_top5 IS 'ADP top-5 at the last checkpoint [fraction]';
+COMMENT ON COLUMN runs.final_forgotten IS 'source accuracy lost at the last checkpoint [fraction]';
+COMMENT ON COLUMN runs.diverged_step IS 'first step whose loss was not finite';
+COMMENT ON COLUMN runs.warmup_end_step IS 'last step of warm-up; none without one';
+COMMENT ON COLUMN runs.images IS 'images trained on';

@@ -1,0 +1,346 @@
+"""`collect`: the results that a study asks for, and no others, in one DuckDB file.
+
+Only the files named in the spec are opened. Each must lie under a record that carries the spec
+and the code that the configuration asks for *now*, with the bytes that the record vouches for;
+otherwise nothing is written, and the error names every file that is not as expected.
+
+The database is built from nothing in the work folder and renamed into place, so an older
+`study.duckdb`, be it damaged, open elsewhere or from another DuckDB version, is never opened. Its
+bytes are not reproducible (see `fastpipe.reporting.database`); the record therefore also states
+a digest of each table's rows, which is.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+from pydantic import Field
+
+from fastpipe.config.model import Model
+from fastpipe.errors import UserError
+from fastpipe.files import canonical_json, read_json
+from fastpipe.integrity import verify
+from fastpipe.reporting.database import RUN_IDENTITY, StudyDatabase, read_columns
+from fastpipe.stages.job import Job, stage_job
+
+__all__ = [
+    "CollectSpec",
+    "CollectedArm",
+    "CollectedDataset",
+    "CollectedPack",
+    "CollectedSimilarity",
+    "CollectedSnapshot",
+    "Vouched",
+    "collect",
+]
+
+Vouched = tuple[str, str]
+"""What a record must say: SHA-256 of its spec's canonical JSON, and the code fingerprint."""
+
+
+class CollectedArm(Model):
+    """A label for one recipe variant on one snapshot and target."""
+
+    arm: str
+    role: Literal["fast", "baseline", "warmup", "feature-extraction", "scratch", "other"]
+    source: str
+    epoch: float
+    target: str
+    recipe: str
+    seeds: tuple[int, ...]
+
+
+class CollectedPack(Model):
+    """The runs of one folder that the study wants."""
+
+    path: str
+    source: str
+    epoch: float
+    target: str
+    recipe: str
+    seeds: tuple[int, ...]
+    """Seeds wanted; a pack is a whole block and may hold more."""
+    stages: dict[Literal["finetune", "deploy", "forgetting"], Vouched]
+
+
+class CollectedDataset(Model):
+    """A prepared dataset and its records, by file name."""
+
+    name: str
+    path: str
+    records: dict[str, Vouched]
+
+
+class CollectedSnapshot(Model):
+    """A source at one pretraining epoch."""
+
+    source: str
+    epoch: float
+    path: str
+    record: Vouched
+
+
+class CollectedSimilarity(Model):
+    """A similarity score and its flow."""
+
+    source: str
+    epoch: float
+    target: str
+    path: str
+    record: Vouched
+
+
+class CollectSpec(Model):
+    """Everything that determines `study.duckdb`."""
+
+    study: str
+    title: str
+    description: str = ""
+    arms: tuple[CollectedArm, ...] = Field(min_length=1)
+    results: str = "results"
+    packs: tuple[CollectedPack, ...] = Field(min_length=1)
+    datasets: tuple[CollectedDataset, ...] = ()
+    snapshots: tuple[CollectedSnapshot, ...] = ()
+    similarities: tuple[CollectedSimilarity, ...] = ()
+
+
+_PACK_FILES = {
+    "finetune": ("steps", "validations", "deployments", "runs"),
+    "deploy": ("adp",),
+    "forgetting": ("forgetting",),
+}
+
+
+def collect(spec: CollectSpec, *, out: Path, work: Path, code: str) -> None:
+    """Write `out/study.duckdb` and its record, `out/collect.json`.
+
+    Raises:
+        UserError: records are missing, damaged or carry another spec or code than expected, or a
+            table lacks a seed; all such problems in one message.
+        ValueError: one label stands for two recipes on the same snapshot and target.
+    """
+    _refuse_ambiguous_labels(spec.arms)
+    with stage_job(
+        "collect", out, spec=spec, code=code, work=work, packages=("duckdb", "pyarrow")
+    ) as job:
+        job.inputs |= _verify_all(spec)
+        with StudyDatabase(job.output("study.duckdb")) as database:
+            _fill(database, spec)
+            job.state_fact(content=database.content())
+        _forget_write_ahead_log(job, out)
+
+
+def _refuse_ambiguous_labels(arms: Iterable[CollectedArm]) -> None:
+    recipes: dict[tuple[str, str, float, str], str] = {}
+    for arm in arms:
+        key = (arm.arm, arm.source, arm.epoch, arm.target)
+        if recipes.setdefault(key, arm.recipe) != arm.recipe:
+            raise ValueError(f"arm {arm.arm} stands for {recipes[key]} and for {arm.recipe}")
+
+
+def _forget_write_ahead_log(job: Job, out: Path) -> None:
+    """Remove logs that DuckDB would replay into a database they do not belong to."""
+    for folder in (job.output("study.duckdb").parent, out):
+        (folder / "study.duckdb.wal").unlink(missing_ok=True)
+
+
+# --- what is expected ---------------------------------------------------------------------------
+
+
+def _expected(spec: CollectSpec) -> list[tuple[Path, Vouched, tuple[str, ...] | None]]:
+    """(record, what it must say, outputs that are read; None: only the record itself)."""
+    expected = []
+    for pack in spec.packs:
+        for stage, vouched in pack.stages.items():
+            names = tuple(f"{table}.parquet" for table in _PACK_FILES[stage])
+            expected.append((Path(pack.path) / f"{stage}.json", vouched, names))
+    for dataset in spec.datasets:
+        for record, vouched in dataset.records.items():
+            expected.append((Path(dataset.path) / record, vouched, None))
+    for snapshot in spec.snapshots:
+        record = Path(snapshot.path) / "pretrain.json"
+        expected.append((record, snapshot.record, ("history.parquet",)))
+    for pair in spec.similarities:
+        names = ("flow.parquet", "similarity.parquet")
+        expected.append((Path(pair.path) / "similarity.json", pair.record, names))
+    return expected
+
+
+def _verify_all(spec: CollectSpec) -> dict[str, str]:
+    """Digest of every file read, by path; one UserError for all that is not as expected."""
+    problems: list[str] = []
+    digests: dict[str, str] = {}
+    for record, vouched, names in _expected(spec):
+        try:
+            digests |= _verify_one(record, vouched, names)
+        except UserError as error:
+            problems.append(str(error))
+    if problems:
+        shown = problems[:20] + ([f"… and {len(problems) - 20} more"] if len(problems) > 20 else [])
+        raise UserError(
+            f"study {spec.study} cannot be collected; {len(problems)} result(s) are not as the "
+            "configuration asks for:\n" + "\n".join(f"- {problem}" for problem in shown)
+        )
+    return digests
+
+
+def _verify_one(record: Path, vouched: Vouched, names: tuple[str, ...] | None) -> dict[str, str]:
+    content = read_json(record)
+    spec_sha256 = hashlib.sha256(canonical_json(content.get("spec")).encode()).hexdigest()
+    stale = [
+        what
+        for what, found, wanted in (
+            ("settings", spec_sha256, vouched[0]),
+            ("code", content.get("code"), vouched[1]),
+        )
+        if found != wanted
+    ]
+    if stale:
+        raise UserError(
+            f"{record} was made with other {' and '.join(stale)} than the configuration asks for "
+            f"now. Delete {record} and run snakemake again to rebuild it."
+        )
+    if names is None:
+        names = ("card.json",) if "card.json" in content.get("outputs", {}) else ()
+    return {f"{record.parent}/{name}": found for name, found in verify(record, names).items()}
+
+
+# --- rows ---------------------------------------------------------------------------------------
+
+
+def _fill(database: StudyDatabase, spec: CollectSpec) -> None:
+    database.insert(
+        "study", [{"name": spec.study, "title": spec.title, "description": spec.description}]
+    )
+    database.insert("arms", _arm_rows(spec.arms))
+    database.insert("datasets", [_dataset_row(dataset) for dataset in spec.datasets])
+    database.insert("snapshots", [_snapshot_row(snapshot) for snapshot in spec.snapshots])
+    database.insert("history", _history(database, spec.snapshots))
+    for table in ("similarity", "flow"):
+        database.insert_parquet(
+            table,
+            (
+                read_columns(Path(pair.path) / f"{table}.parquet", database.columns(table))
+                for pair in spec.similarities
+            ),
+        )
+    for stage, tables in _PACK_FILES.items():
+        for table in tables:
+            if table != "runs":
+                database.insert_parquet(table, _pack_tables(database, spec, stage, table))
+    database.finish(_staged_runs(database, spec.packs))
+
+
+def _arm_rows(arms: tuple[CollectedArm, ...]) -> list[dict[str, Any]]:
+    labels = list(dict.fromkeys(arm.arm for arm in arms))
+    return [
+        arm.model_dump() | {"seeds": list(arm.seeds), "position": labels.index(arm.arm)}
+        for arm in arms
+    ]
+
+
+def _dataset_row(dataset: CollectedDataset) -> dict[str, Any]:
+    folder = Path(dataset.path)
+    row: dict[str, Any] = {"dataset": dataset.name}
+    for name in dataset.records:
+        facts = read_json(folder / name).get("facts", {})
+        row |= {key: facts[key] for key in ("size", "channels", "classes") if key in facts}
+        part = name.removeprefix("prepare-").removesuffix(".json")
+        if part in ("train", "val", "test"):
+            row[part] = facts.get("count")
+    if (folder / "card.json").exists():
+        row["card"] = canonical_json(read_json(folder / "card.json"))
+    return row
+
+
+def _snapshot_row(snapshot: CollectedSnapshot) -> dict[str, Any]:
+    record = read_json(Path(snapshot.path) / "pretrain.json")
+    spec, facts = record["spec"], record.get("facts", {})
+    return {
+        "source": snapshot.source,
+        "epoch": snapshot.epoch,
+        "dataset": spec.get("dataset"),
+        "backbone": spec.get("backbone", {}).get("name"),
+    } | {
+        name: facts.get(name) for name in ("features", "steps", "val_top1", "device", "precision")
+    }
+
+
+def _history(database: StudyDatabase, snapshots: tuple[CollectedSnapshot, ...]) -> pa.Table:
+    """Histories of all snapshots joined; a row that two snapshots tell is told once.
+
+    A validation at the end of one snapshot may come again in its successor's history.
+    """
+    columns = database.columns("history")
+    if not snapshots:
+        return pa.Table.from_pylist([], schema=pa.schema([]))
+    rows = pa.concat_tables(
+        read_columns(Path(snapshot.path) / "history.parquet", columns) for snapshot in snapshots
+    )
+    first = rows.group_by(["source", "step", "split"], use_threads=False).aggregate(
+        [("epoch", "first"), ("loss", "first"), ("top1", "first")]
+    )
+    named = first.rename_columns([name.removesuffix("_first") for name in first.column_names])
+    return named.sort_by([("source", "ascending"), ("step", "ascending"), ("split", "ascending")])
+
+
+def _pack_tables(
+    database: StudyDatabase, spec: CollectSpec, stage: str, table: str
+) -> list[pa.Table]:
+    return [
+        read_columns(
+            Path(pack.path) / f"{table}.parquet", _pack_columns(database, table), pack.seeds
+        )
+        for pack in spec.packs
+        if stage in pack.stages
+    ]
+
+
+def _pack_columns(database: StudyDatabase, table: str) -> list[str]:
+    """Identity and step first, so that sorting by all columns sorts by them."""
+    columns = database.columns(table)
+    first = [name for name in (*RUN_IDENTITY, "step") if name in columns]
+    return first + [name for name in columns if name not in first]
+
+
+def _staged_runs(database: StudyDatabase, packs: Iterable[CollectedPack]) -> pa.Table:
+    """What fine-tuning says of each run, with its time, device and precision."""
+    columns = [*RUN_IDENTITY, *(c for c in database.columns("runs") if c not in RUN_IDENTITY)]
+    return pa.concat_tables(
+        [
+            _with_timing(_runs(Path(pack.path), columns, pack.seeds), Path(pack.path))
+            for pack in packs
+        ],
+        promote_options="default",
+    )
+
+
+def _runs(folder: Path, columns: list[str], seeds: tuple[int, ...]) -> pa.Table:
+    runs = read_columns(folder / "runs.parquet", columns, seeds)
+    absent = sorted(set(seeds) - set(runs["seed"].to_pylist()))
+    if absent:
+        raise UserError(
+            f"{folder / 'runs.parquet'} has no run with seed {', '.join(map(str, absent))}. "
+            "Delete that folder and run snakemake again to rebuild it."
+        )
+    return runs
+
+
+def _with_timing(runs: pa.Table, folder: Path) -> pa.Table:
+    facts = read_json(folder / "finetune.json").get("facts", {})
+    timing = _timing(folder / "finetune.timing.json").get("run_seconds", {})
+    seconds = [timing.get(str(seed)) for seed in runs["seed"].to_pylist()]
+    for name, values, kind in (
+        ("seconds", seconds, pa.float64()),
+        ("device", [facts.get("device")] * len(runs), pa.string()),
+        ("precision", [facts.get("precision")] * len(runs), pa.string()),
+    ):
+        runs = runs.append_column(name, pa.array(values, kind))
+    return runs
+
+
+def _timing(path: Path) -> Mapping[str, Any]:
+    """Seconds are worth having, not worth failing for: a missing file leaves them NULL."""
+    return read_json(path) if path.exists() else {}

@@ -1,0 +1,291 @@
+"""An invented but plausible results tree, with true records: no number in it was measured.
+
+Six arms on two targets, five seeds; two recipes followed over four snapshots on `digits`.
+"""
+
+import hashlib
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from fastpipe.files import canonical_json, digest, write_json
+from fastpipe.stages.collect import CollectSpec
+
+SOURCE, DATASET = "mnist-cnn", "mnist"
+TARGETS = {"digits": 360, "fashion-mnist": 10_000}
+STEPS, SEEDS, LAST = 200, (0, 1, 2, 3, 4), 3.0
+ARMS = {
+    "fast": ("FAST", "fast"),
+    "baseline+alpha=0.05": ("Baseline 0.05", "baseline"),
+    "baseline+alpha=0.01": ("Baseline 0.01", "baseline"),
+    "warmup": ("Warm-up", "warmup"),
+    "feature-extraction": ("Feature extraction", "feature-extraction"),
+    "scratch": ("From scratch", "scratch"),
+}
+CHECKPOINTS = (0, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144, STEPS)
+VALIDATIONS = (1, 3, 6, 10, 15, 21, 28, 36, 45, 55, *range(65, STEPS, 10), STEPS)
+MNIST = [str(digit) for digit in range(10)]
+FASHION = "T-shirt/top Trouser Pullover Dress Coat Sandal Shirt Sneaker Bag Ankle·boot"
+CLASSES = {"mnist": MNIST, "digits": MNIST, "fashion-mnist": FASHION.split()}
+
+# recipe → (accuracy at the end, steps to get half-way, source accuracy kept, body distance)
+SHAPES = {
+    "fast": (0.972, 3.0, 0.905, 0.9),
+    "baseline+alpha=0.05": (0.968, 11.0, 0.705, 5.2),
+    "baseline+alpha=0.01": (0.951, 9.0, 0.815, 2.1),
+    "warmup": (0.962, 6.5, 0.86, 1.7),
+    "feature-extraction": (0.885, 5.5, 0.984, 0.0),
+    "scratch": (0.918, 48.0, 0.11, 6.8),
+}
+CODE = {name: f"code-of-{name}" for name in ("prepare", "pretrain", "similarity", "finetune",
+                                              "deploy", "forgetting")}  # fmt: skip
+
+
+def write_results(root: Path, seeds: tuple[int, ...] = SEEDS) -> CollectSpec:
+    """Write the tree under `root` and return the spec that collects it."""
+    datasets = [_write_dataset(root, name) for name in (DATASET, *TARGETS)]
+    snapshots = [_write_snapshot(root, epoch) for epoch in (0.0, 0.25, 1.0, LAST)]
+    similarities = [
+        _write_similarity(root, epoch, target)
+        for epoch, target in ((0.0, "digits"), (0.25, "digits"), (1.0, "digits"), (LAST, "digits"),
+                              (LAST, "fashion-mnist"))
+    ]  # fmt: skip
+    packs = [
+        _write_pack(root, *where, seeds)
+        for where in dict.fromkeys((epoch, target, recipe) for _, epoch, target, recipe in _arms())
+    ]
+    return CollectSpec.model_validate_json(
+        canonical_json(
+            {
+                "study": "demo",
+                "title": "Five ways to fine-tune",
+                "description": "A small CNN pretrained on MNIST is fine-tuned on two targets.",
+                "arms": [
+                    {"arm": arm, "role": ARMS[key][1], "source": SOURCE, "epoch": epoch,
+                     "target": target, "recipe": recipe, "seeds": list(seeds)}
+                    for key, (arm, epoch, target, recipe) in _keyed_arms()
+                ],
+                "packs": packs,
+                "datasets": datasets,
+                "snapshots": snapshots,
+                "similarities": similarities,
+            }
+        )
+    )  # fmt: skip
+
+
+def _keyed_arms() -> list[tuple[str, tuple[str, float, str, str]]]:
+    main = [
+        (key, (label, 0.0 if role == "scratch" else LAST, target, key))
+        for key, (label, role) in ARMS.items()
+        for target in TARGETS
+    ]
+    earlier = [
+        (key, (ARMS[key][0], epoch, "digits", key))
+        for key in ("fast", "baseline+alpha=0.05")
+        for epoch in (0.0, 0.25, 1.0)
+    ]
+    return main + earlier
+
+
+def _arms() -> list[tuple[str, float, str, str]]:
+    return [arm for _, arm in _keyed_arms()]
+
+
+def record(folder: Path, name: str, stage: str, spec: Any, outputs: list[str], facts: Any) -> list:
+    """Write a record over files that exist; what a collecting spec must expect of it."""
+    write_json(
+        folder / f"{name}.json",
+        {"stage": stage, "code": CODE[stage], "inputs": {}, "versions": {}, "spec": spec,
+         "outputs": {output: digest(folder / output) for output in outputs}, "facts": facts},
+    )  # fmt: skip
+    return [hashlib.sha256(canonical_json(spec).encode()).hexdigest(), CODE[stage]]
+
+
+def _write_dataset(root: Path, name: str) -> dict[str, Any]:
+    folder = root / "datasets" / name
+    counts = {"train": 4750, "val": 250, "test": TARGETS.get(name, 10_000)}
+    write_json(folder / "card.json", {"dataset": name, "counts": counts})
+    facts = {"classes": CLASSES[name], "size": 28, "channels": 1}
+    records = {}
+    for part, count in counts.items():
+        outputs = ["card.json"] if part == "test" else []
+        records[f"prepare-{part}.json"] = record(
+            folder, f"prepare-{part}", "prepare", {"dataset": name, "part": part}, outputs,
+            facts | {"count": count},
+        )  # fmt: skip
+    return {"name": name, "path": str(folder), "records": records}
+
+
+def _write_snapshot(root: Path, epoch: float) -> dict[str, Any]:
+    folder = root / "sources" / SOURCE / f"epoch-{epoch:g}"
+    folder.mkdir(parents=True, exist_ok=True)
+    steps = [step for step in range(1, 1501) if step <= 500 * epoch]
+    write_parquet(
+        folder / "history.parquet",
+        {"source": [SOURCE] * len(steps), "epoch": [step / 500 for step in steps], "step": steps,
+         "split": ["train"] * len(steps), "loss": [2.3 / (1 + s / 30) for s in steps],
+         "top1": [1 - 0.9 / (1 + s / 30) for s in steps]},
+        {"source": pa.string(), "epoch": pa.float64(), "step": pa.int64(), "split": pa.string(),
+         "loss": pa.float64(), "top1": pa.float64()},
+    )  # fmt: skip
+    vouched = record(
+        folder, "pretrain", "pretrain",
+        {"source": SOURCE, "epoch": epoch, "dataset": DATASET, "backbone": {"name": "small-cnn"}},
+        ["history.parquet"],
+        {"device": "cpu", "precision": "bf16", "classes": MNIST, "features": 64,
+         "steps": len(steps), "val_top1": 0.11 if not epoch else 0.985 - 0.03 / (1 + 4 * epoch)},
+    )  # fmt: skip
+    return {"source": SOURCE, "epoch": epoch, "path": str(folder), "record": vouched}
+
+
+def _write_similarity(root: Path, epoch: float, target: str) -> dict[str, Any]:
+    folder = root / "similarity" / f"{SOURCE}@{epoch:g}" / target
+    folder.mkdir(parents=True, exist_ok=True)
+    distance = (9.0 if target == "digits" else 17.0) * (0.35 + 0.65 * min(1.0, epoch / 1.5))
+    who = {"source": SOURCE, "epoch": epoch, "target": target}
+    write_parquet(
+        folder / "similarity.parquet",
+        {name: [value] for name, value in who.items()}
+        | {"distance": [distance], "similarity": [math.exp(-0.01 * distance)], "gamma": [0.01],
+           "source_classes": [10], "target_classes": [10]},
+    )  # fmt: skip
+    draws = np.random.default_rng(7).dirichlet(np.full(10, 0.12), size=10)
+    own = np.eye(10) if target == "digits" else np.zeros((10, 10))
+    flow = (0.8 * own + 0.2 * draws if target == "digits" else draws) / 10
+    cells = [(i, j) for j in range(10) for i in range(10) if flow[j, i] > 1e-3]
+    write_parquet(
+        folder / "flow.parquet",
+        {name: [value] * len(cells) for name, value in who.items()}
+        | {"source_class": [MNIST[i] for i, _ in cells],
+           "target_class": [CLASSES[target][j] for _, j in cells],
+           "flow": [float(flow[j, i]) for i, j in cells]},
+    )  # fmt: skip
+    outputs = ["similarity.parquet", "flow.parquet"]
+    vouched = record(folder, "similarity", "similarity", who | {"gamma": 0.01}, outputs, {})
+    return who | {"path": str(folder), "record": vouched}
+
+
+def _write_pack(
+    root: Path, epoch: float, target: str, recipe: str, seeds: tuple[int, ...]
+) -> dict[str, Any]:
+    folder = root / "runs" / f"{SOURCE}@{epoch:g}" / target / recipe / "seeds-0-4"
+    folder.mkdir(parents=True, exist_ok=True)
+    who = {"source": SOURCE, "epoch": epoch, "target": target, "recipe": recipe}
+    tables = _simulate(epoch, target, recipe)
+    for table, rows in tables.items():
+        columns = {name: [row[name] for row in rows] for name in rows[0]}
+        identity = {name: [value] * len(rows) for name, value in who.items()}
+        write_parquet(folder / f"{table}.parquet", identity | columns, _TYPES)
+    write_json(
+        folder / "finetune.timing.json",
+        {"seconds": 21.0, "run_seconds": {str(s): 4.1 + 0.05 * s for s in SEEDS}},
+    )
+    spec = who | {"seeds": list(SEEDS)}
+    trained = [f"{name}.parquet" for name in ("steps", "validations", "deployments", "runs")]
+    facts = {"device": "cpu", "precision": "bf16"}
+    return who | {
+        "path": str(folder),
+        "seeds": list(seeds),
+        "stages": {
+            "finetune": record(folder, "finetune", "finetune", spec, trained, facts),
+            "deploy": record(folder, "deploy", "deploy", spec, ["adp.parquet"], {}),
+            "forgetting": record(
+                folder, "forgetting", "forgetting", spec, ["forgetting.parquet"], {}
+            ),
+        },
+    }
+
+
+_TYPES = {"diverged_step": pa.int64(), "warmup_end_step": pa.int64(), "loss": pa.float64()}
+
+
+def _simulate(epoch: float, target: str, recipe: str) -> dict[str, list[dict[str, Any]]]:
+    tables: dict[str, list[dict[str, Any]]] = {
+        name: [] for name in ("steps", "validations", "deployments", "runs", "adp", "forgetting")
+    }
+    for seed in SEEDS:
+        for name, rows in _simulate_run(epoch, target, recipe, seed).items():
+            tables[name] += [{"seed": seed} | row for row in rows]
+    return tables
+
+
+def _simulate_run(
+    epoch: float, target: str, recipe: str, seed: int
+) -> dict[str, list[dict[str, Any]]]:
+    salt = int.from_bytes(hashlib.sha256(f"{recipe} {epoch} {target}".encode()).digest()[:4])
+    noise = np.random.default_rng([salt, seed])
+    pairing = np.random.default_rng([99, seed]).normal(0, 0.004)  # what runs of a seed share
+    end, half, kept, distance = SHAPES[recipe]
+    if target != "digits":
+        end, half, kept = end - 0.125, half * 2.2, kept - 0.17 * (recipe != "feature-extraction")
+    if recipe != "scratch" and epoch < LAST:
+        half, end = half * (1 + 9 / (1 + 12 * epoch)), end - 0.05 / (1 + 10 * epoch)
+    switch = 36 + 9 * (seed % 2) if recipe == "warmup" else None
+    switch = {36: 36, 45: 45}.get(switch)
+
+    def accuracy(step: int) -> float:
+        value = 0.1 + (end - 0.1) * (1 - (1 + step / half) ** -1.3)
+        if switch and step > switch:
+            value -= 0.24 * math.exp(-(step - switch) / 16)
+        return float(np.clip(value + pairing + noise.normal(0, 0.012 / (1 + step / 20)), 0.05, 1))
+
+    val = {step: accuracy(step) for step in (0, *VALIDATIONS)}
+    best = {t: max((s for s in VALIDATIONS if s <= t), key=lambda s: (val[s], -s), default=0)
+            for t in CHECKPOINTS}  # fmt: skip
+    best[0] = 0
+    test = {step: accuracy(step) for step in set(best.values())}
+    before = 0.11 if epoch == 0 else 0.984 - 0.03 / (1 + 4 * epoch)
+
+    def retained(step: int) -> float:
+        lost = (before - kept) * (1 - math.exp(-step / (60 if recipe == "fast" else 14)))
+        return float(np.clip(before - max(lost, 0) + noise.normal(0, 0.006) * (step > 0), 0, 1))
+
+    source = {step: before if recipe == "feature-extraction" else retained(step) for step in test}
+    start = 2.5e-7 if recipe == "fast" else 4.47
+    growth = 2.6 if recipe in ("fast", "feature-extraction", "warmup") else 0.9
+    return {
+        "steps": [
+            {"step": step, "loss": None if step == 0 else 2.3 * (1 - val_at(val, step)) + 0.05,
+             "head_norm": math.hypot(start, growth * math.log1p(step / half)) * (1 + 0.01 * pairing),
+             "diverged": False}
+            for step in range(STEPS + 1)
+        ],
+        "validations": [
+            {"step": step, "phase": "warmup" if switch and step <= switch else "joint",
+             "loss": 2.3 * (1 - val[step]), "top1": val[step], "correct": round(250 * val[step]),
+             "images": 250}
+            for step in VALIDATIONS
+        ],
+        "deployments": [{"step": t, "deployed_step": s} for t, s in best.items()],
+        "adp": [
+            {"step": t, "deployed_step": s, "loss": 2.3 * (1 - test[s]), "top1": test[s],
+             "top5": min(1.0, 0.5 + test[s] / 2), "images": TARGETS[target]}
+            for t, s in best.items()
+        ],
+        "forgetting": [
+            {"step": t, "deployed_step": s, "top1": source[s], "top5": min(1.0, 0.5 + source[s] / 2),
+             "top1_before": before, "forgotten": before - source[s]}
+            for t, s in best.items()
+        ],
+        "runs": [
+            {"steps": STEPS, "status": "ok", "diverged_step": None, "warmup_end_step": switch,
+             "body_distance": distance * (1 + noise.normal(0, 0.04)), "images": STEPS * 100}
+        ],
+    }  # fmt: skip
+
+
+def val_at(val: dict[int, float], step: int) -> float:
+    """Accuracy at the last validation up to a step."""
+    return val[max(s for s in val if s <= step)]
+
+
+def write_parquet(path: Path, columns: dict[str, list], types: dict[str, pa.DataType] | None = None):
+    """Write columns, with explicit types where inference would not do."""
+    types = types or {}
+    arrays = {name: pa.array(values, types.get(name)) for name, values in columns.items()}
+    pq.write_table(pa.table(arrays), path, compression="zstd")
