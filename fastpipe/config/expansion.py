@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from fastpipe.config.config import Config
-from fastpipe.config.names import Pack, Snapshot, variant_name
+from fastpipe.config.names import Snapshot, variant_name
 from fastpipe.config.recipe import Recipe
 from fastpipe.config.study import Arm, Scalar, Scale, Study
 
@@ -15,7 +15,6 @@ __all__ = [
     "Runs",
     "Target",
     "base_scale",
-    "packs_of",
     "parse_snapshot",
     "runs_of",
     "study_targets",
@@ -129,14 +128,6 @@ def renamed(scale: Scale, snapshot: str) -> str:
     """A snapshot's text with its source replaced by the one that stands for it at a scale."""
     source, at, epoch = snapshot.partition("@")
     return f"{scale.rename.get(source, source)}{at}{epoch}"
-
-
-def packs_of(runs: Runs, pack_seeds: int) -> list[Pack]:
-    """The packs that hold seeds 0 … seeds − 1: aligned blocks, always whole."""
-    return [
-        Pack(runs.snapshot, runs.target, runs.variant, first, first + pack_seeds - 1)
-        for first in range(0, runs.seeds, pack_seeds)
-    ]
 
 
 def invalid_overrides(error: ValidationError) -> list[tuple[str, str]]:

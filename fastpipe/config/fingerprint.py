@@ -102,7 +102,7 @@ def _essence(path: Path) -> str:
 class _WithoutDocstrings(ast.NodeTransformer):
     """Drops string literals that stand alone: docstrings and descriptions of fields."""
 
-    def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:  # noqa: N802 (ast's name)
+    def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
         if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
             return None
         return node

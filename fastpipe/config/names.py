@@ -27,7 +27,7 @@ WORK = RESULTS / ".work"
 
 
 def number_name(value: bool | int | float | str) -> str:
-    """A value as it appears in names: the shortest text that gives it back (`0.1`, `1e-08`, `3`)."""
+    """A value as it appears in names: the shortest text that gives it back (`0.1`, `1e-08`)."""
     if isinstance(value, bool):
         return str(value).lower()
     return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)

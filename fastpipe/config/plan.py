@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fastpipe.config.config import Config
-from fastpipe.config.expansion import Runs, packs_of, parse_snapshot, runs_of, study_targets
+from fastpipe.config.expansion import Runs, parse_snapshot, runs_of, study_targets
 from fastpipe.config.fingerprint import fingerprint
 from fastpipe.config.names import (
     Pack,
@@ -244,10 +244,18 @@ class Plan:
         return {name: runs_of(self.config, target) for name, target in self.targets.items()}
 
     def packs(self, target: str) -> list[Pack]:
-        size = self.config.settings.pack_seeds
+        """All packs of a study target."""
         return list(
-            dict.fromkeys(pack for runs in self.runs(target) for pack in packs_of(runs, size))
+            dict.fromkeys(pack for runs in self.runs(target) for pack in self.packs_of(runs))
         )
+
+    def packs_of(self, runs: Runs) -> list[Pack]:
+        """The packs that hold seeds 0 … seeds − 1: aligned blocks, always whole."""
+        size = self.config.settings.pack_seeds
+        return [
+            Pack(runs.snapshot, runs.target, runs.variant, first, first + size - 1)
+            for first in range(0, runs.seeds, size)
+        ]
 
     def snapshots(self, target: str) -> list[Snapshot]:
         """Snapshots that runs of a target start from."""

@@ -1,0 +1,40 @@
+# make demo and make test do all their own set-up; both are quick when it has been done.
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/ready
+export OMP_NUM_THREADS := 1
+
+.PHONY: setup demo test format lint lock bench clean
+
+setup: $(READY)
+
+$(READY): requirements.lock pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "Installing into .venv (about a minute and 6 GB the first time) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $(READY)
+
+demo: setup
+	@$(BIN)/snakemake demo
+	@echo "The report: $(CURDIR)/results/studies/demo/report.html"
+
+test: setup
+	@$(BIN)/python -m pytest
+
+format: setup
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix . && $(BIN)/snakefmt Snakefile workflow
+
+lint: setup
+	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/snakefmt --check Snakefile workflow
+	@$(BIN)/python .ci/lock.py
+
+lock: setup
+	@$(BIN)/python .ci/lock.py --write
+
+bench: setup
+	@$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf .venv

@@ -1,0 +1,244 @@
+"""The command line: one subcommand for each stage, and `check`, `schema`, `pictures`.
+
+Stages are called by Snakemake's rules. They are given the records that vouch for their inputs, and
+the record that they are to write. Nothing heavy is imported until a stage runs.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fastpipe.config.names import WORK
+from fastpipe.errors import UserError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    help=__doc__.partition("\n")[0],
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Spec = Annotated[
+    str, typer.Option(help="What determines the result, as canonical JSON; - reads standard input.")
+]
+Identity = Annotated[str, typer.Option(help="Identity of each record to write, as JSON.")]
+Record = Annotated[Path, typer.Option(help="The record that vouches for this input.")]
+Out = Annotated[Path, typer.Option(help="A file beside which the outputs and the record go.")]
+ConfigFile = Annotated[
+    list[Path] | None,
+    typer.Option("--configfile", help="Another configuration file, merged after the others."),
+]
+
+STAGES = "Stages (called by Snakemake)"
+
+
+def main() -> None:
+    """Entry point: a user's mistake is told in a few lines, without a traceback."""
+    try:
+        app()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _one(identity: str) -> str:
+    (value,) = json.loads(identity).values()
+    return value
+
+
+def _parse(model: Any, text: str) -> Any:
+    """Parse a stage's spec and make the threads it asks for the limit of every library."""
+    spec = model.model_validate_json(sys.stdin.read() if text == "-" else text)
+    return spec
+
+
+@app.command(rich_help_panel=STAGES)
+def prepare(spec: Spec, identity: Identity, out: Out) -> None:
+    """Images of a dataset → uint8 arrays, labels, splits and a card."""
+    from fastpipe.stages.prepare import PrepareSpec, prepare
+
+    identities = {
+        name.removeprefix("prepare-").removesuffix(".json"): value
+        for name, value in json.loads(identity).items()
+    }
+    prepare(
+        _parse(PrepareSpec, spec),
+        out=out.parent,
+        downloads=_downloads(),
+        work=WORK,
+        identity=identities,
+    )
+
+
+@app.command(rich_help_panel=STAGES)
+def pretrain(
+    spec: Spec,
+    identity: Identity,
+    out: Out,
+    dataset: Record,
+    start: Annotated[str, typer.Option(help="Record of the snapshot to continue from.")] = "",
+) -> None:
+    """One snapshot of a source."""
+    from fastpipe.stages.pretrain import PretrainSpec, pretrain
+
+    pretrain(
+        _parse(PretrainSpec, spec),
+        dataset=dataset.parent,
+        start=Path(start).parent if start else None,
+        out=out.parent,
+        work=WORK,
+        identity=_one(identity),
+    )
+
+
+@app.command(rich_help_panel=STAGES)
+def features(spec: Spec, identity: Identity, out: Out, snapshot: Record, dataset: Record) -> None:
+    """Class means and counts of a training split at a snapshot."""
+    from fastpipe.stages.features import FeaturesSpec, features
+
+    features(
+        _parse(FeaturesSpec, spec),
+        snapshot=snapshot.parent,
+        dataset=dataset.parent,
+        out=out.parent,
+        work=WORK,
+        identity=_one(identity),
+    )
+
+
+@app.command(rich_help_panel=STAGES)
+def similarity(spec: Spec, identity: Identity, out: Out, source: Record, target: Record) -> None:
+    """Earth Mover's Distance between class means, and exp(−γ d)."""
+    from fastpipe.stages.similarity import SimilaritySpec, similarity
+
+    similarity(
+        _parse(SimilaritySpec, spec),
+        source_features=source.parent,
+        target_features=target.parent,
+        out=out.parent,
+        work=WORK,
+        identity=_one(identity),
+    )
+
+
+@app.command(rich_help_panel=STAGES)
+def finetune(spec: Spec, identity: Identity, out: Out, snapshot: Record, dataset: Record) -> None:
+    """A pack of runs."""
+    from fastpipe.stages.finetune import FinetuneSpec, finetune
+
+    finetune(
+        _parse(FinetuneSpec, spec),
+        snapshot=snapshot.parent,
+        dataset=dataset.parent,
+        out=out.parent,
+        work=WORK,
+        identity=_one(identity),
+    )
+
+
+@app.command(rich_help_panel=STAGES)
+def deploy(
+    spec: Spec, identity: Identity, out: Out, pack: Record, snapshot: Record, dataset: Record
+) -> None:
+    """Deployed states → the target's test split: anytime performance."""
+    from fastpipe.stages.deploy import DeploySpec, deploy
+
+    deploy(
+        _parse(DeploySpec, spec),
+        pack=pack.parent,
+        snapshot=snapshot.parent,
+        dataset=dataset.parent,
+        work=WORK,
+        identity=_one(identity),
+    )
+
+
+@app.command(rich_help_panel=STAGES)
+def forgetting(
+    spec: Spec, identity: Identity, out: Out, pack: Record, snapshot: Record, dataset: Record
+) -> None:
+    """Deployed bodies with the detached source head → the source's test split."""
+    from fastpipe.stages.forgetting import ForgettingSpec, forgetting
+
+    forgetting(
+        _parse(ForgettingSpec, spec),
+        pack=pack.parent,
+        snapshot=snapshot.parent,
+        dataset=dataset.parent,
+        work=WORK,
+        identity=_one(identity),
+    )
+
+
+@app.command(rich_help_panel=STAGES)
+def collect(spec: Spec, identity: Identity, out: Out) -> None:
+    """Tables of a study → one DuckDB file."""
+    from fastpipe.stages.collect import CollectSpec, collect
+
+    collect(_parse(CollectSpec, spec), out=out.parent, work=WORK, identity=_one(identity))
+
+
+@app.command(rich_help_panel=STAGES)
+def report(spec: Spec, identity: Identity, out: Out, database: Record) -> None:
+    """Charts, claims and the page of a study."""
+    from fastpipe.stages.report import ReportSpec, report
+
+    report(
+        _parse(ReportSpec, spec),
+        database=database.parent,
+        out=out.parent,
+        work=WORK,
+        identity=_one(identity),
+    )
+
+
+def _downloads() -> Path:
+    """Where packages and archives are kept; no part of any result."""
+    return Path(os.environ.get("FASTPIPE_DOWNLOADS", "~/.cache/fastpipe")).expanduser()
+
+
+@app.command()
+def check(
+    study: Annotated[str | None, typer.Argument(help="Study to plan; default: all.")] = None,
+    configfile: ConfigFile = None,
+) -> None:
+    """Validate the configuration and print the plan: what is there, what will be done, how long."""
+    from fastpipe.check import print_plan
+    from fastpipe.config.load import load
+    from fastpipe.config.plan import Plan
+    from fastpipe.workflow import configuration_files
+
+    plan = Plan(load(configuration_files(HOME, configfile or [])))
+    print_plan(plan, study)
+
+
+@app.command()
+def schema(
+    folder: Annotated[Path, typer.Argument(help="Where to write the schema.")] = Path("config"),
+) -> None:
+    """Write a JSON schema of configuration files, for editors."""
+    from fastpipe.config.schema import write_schema
+
+    print(write_schema(folder))
+
+
+@app.command()
+def pictures(
+    report: Annotated[Path, typer.Argument(help="A report.html.")],
+    out: Annotated[Path, typer.Argument(help="Folder for the pictures.")] = Path("pictures"),
+) -> None:
+    """Render a report to PNG in headless Chromium: light and dark, desktop and phone."""
+    from fastpipe.reporting.pictures import render
+
+    for picture in render(report, out):
+        print(picture)
+
+
+HOME = Path(__file__).parent.parent
+"""The folder that holds the Snakefile and the shipped configuration."""
