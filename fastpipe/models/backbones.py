@@ -4,6 +4,7 @@ Two small ones of our own, and every classification model of torchvision that en
 layer. A body maps normalised images [M, C, H, W] to features [M, D].
 """
 
+import copy
 import difflib
 from collections.abc import Sequence
 
@@ -14,7 +15,7 @@ from fastpipe.config.backbone import Backbone
 from fastpipe.config.backbone_names import BACKBONES
 from fastpipe.errors import UserError
 
-__all__ = ["EXCLUDED", "LeNet5", "SmallCnn", "build_body", "detach_head"]
+__all__ = ["EXCLUDED", "LeNet5", "SmallCnn", "build_body", "check_size", "detach_head"]
 
 EXCLUDED = dict.fromkeys(
     ("squeezenet1_0", "squeezenet1_1"),
@@ -140,3 +141,20 @@ def detach_head(model: nn.Module) -> tuple[nn.Module, nn.Linear]:
     parent, _, child = linear[-1].rpartition(".")
     setattr(model.get_submodule(parent), child, nn.Identity())
     return model, head
+
+
+def check_size(body: nn.Module, name: str, channels: int, size: int) -> None:
+    """Raise UserError unless `body` takes square images of `size` pixels.
+
+    Tried on torch's meta device, which works out shapes and computes nothing.
+    """
+    shapes_only = copy.deepcopy(body).eval().to("meta")
+    try:
+        shapes_only(torch.empty(2, channels, size, size, device="meta"))
+    except UserError:
+        raise
+    except Exception as error:  # torchvision raises AssertionError, RuntimeError, ValueError, …
+        raise UserError(
+            f"backbone {name!r} does not take images of {size}×{size} pixels: {str(error).rstrip('.!')}. Set the "
+            "dataset's `size` to one it takes (224 suits every one), or choose small-cnn."
+        ) from error

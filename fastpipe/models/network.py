@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from fastpipe.config.backbone import Backbone
 from fastpipe.config.source import HeadInit
-from fastpipe.models.backbones import build_body
+from fastpipe.models.backbones import build_body, check_size
 from fastpipe.models.heads import build_head
 
 __all__ = [
@@ -86,6 +86,7 @@ def build_network(
     classes: int,
     *,
     channels: int,
+    size: int | None = None,
     mean: Sequence[float],
     std: Sequence[float],
     body_generator: torch.Generator,
@@ -103,15 +104,18 @@ def build_network(
         backbone: which body.
         classes: N.
         channels: C of the images.
+        size: side of the images in pixels; if given, it is checked that the body takes them.
         mean, std: per channel, of images in [0, 1].
         body_generator, head_generator: CPU generators the parameters are drawn from.
         head_init, head_sigma, head_bias: see :func:`fastpipe.models.heads.build_head`.
         precision: arithmetic of the body.
 
     Raises:
-        UserError: unknown backbone, or one that does not take `channels`.
+        UserError: unknown backbone, or one that does not take `channels` or `size`.
     """
     body, features = build_body(backbone, channels, body_generator)
+    if size is not None:
+        check_size(body, backbone.name, channels, size)
     head = build_head(
         features,
         classes,
