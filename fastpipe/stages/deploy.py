@@ -1,4 +1,4 @@
-"""Stage `deploy`: anytime deployment performance (ADP), deployed states on the target's test split."""
+"""Stage `deploy`: anytime deployment performance (ADP) on the target's test split."""
 
 from pathlib import Path
 
@@ -27,7 +27,7 @@ class DeploySpec(PackSpec):
 
 
 def deploy(
-    *, spec: DeploySpec, pack: Path, snapshot: Path, dataset: Path, work: Path, code: str
+    *, spec: DeploySpec, pack: Path, snapshot: Path, dataset: Path, work: Path, identity: str
 ) -> None:
     """Score each distinct state a pack deploys on the target's test split, once.
 
@@ -38,7 +38,7 @@ def deploy(
         snapshot: folder of the snapshot the runs started from.
         dataset: the target's folder, written by `prepare`.
         work: the `results/.work` folder.
-        code: fingerprint of this stage's code.
+        identity: hash of everything declared that determines the result; goes into the record.
 
     Raises:
         UserError: an input is missing or damaged, or a state does not fit the network.
@@ -49,7 +49,7 @@ def deploy(
             "deploy",
             pack,
             spec=spec,
-            code=code,
+            identity=identity,
             work=work,
             reads=[pack / "finetune.json", split_record],
             packages=["torch", "safetensors", "pyarrow"],
