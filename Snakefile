@@ -30,8 +30,10 @@ try:
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
-THREADS = graph.plan.config.settings.compute.threads
-GPU = 0 if graph.plan.config.settings.compute.device == "cpu" else 1
+settings = graph.plan.config.settings
+THREADS = settings.compute.threads
+GPU = 0 if settings.compute.device == "cpu" else 1
+DOWNLOADS = str(Path(settings.downloads).expanduser())
 PACK = "results/runs/{source}@{epoch}/{target}/{variant}/seeds-{first}-{last}"
 
 
@@ -91,7 +93,7 @@ include: "workflow/rules/report.smk"
 rule all:
     default_target: True
     input:
-        files(graph.plan.jobs(graph.plan.config.settings.default_study)),
+        files(graph.plan.jobs(settings.default_study)),
 
 
 for study in graph.plan.targets:

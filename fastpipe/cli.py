@@ -5,7 +5,6 @@ the record that they are to write. Nothing heavy is imported until a stage runs.
 """
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -53,13 +52,16 @@ def _one(identity: str) -> str:
 
 
 def _parse(model: Any, text: str) -> Any:
-    """Parse a stage's spec and make the threads it asks for the limit of every library."""
-    spec = model.model_validate_json(sys.stdin.read() if text == "-" else text)
-    return spec
+    return model.model_validate_json(sys.stdin.read() if text == "-" else text)
 
 
 @app.command(rich_help_panel=STAGES)
-def prepare(spec: Spec, identity: Identity, out: Out) -> None:
+def prepare(
+    spec: Spec,
+    identity: Identity,
+    out: Out,
+    downloads: Annotated[Path, typer.Option(help="Cache of downloaded packages and archives.")],
+) -> None:
     """Images of a dataset → uint8 arrays, labels, splits and a card."""
     from fastpipe.stages.prepare import PrepareSpec, prepare
 
@@ -70,7 +72,7 @@ def prepare(spec: Spec, identity: Identity, out: Out) -> None:
     prepare(
         _parse(PrepareSpec, spec),
         out=out.parent,
-        downloads=_downloads(),
+        downloads=downloads,
         work=WORK,
         identity=identities,
     )
@@ -196,11 +198,6 @@ def report(spec: Spec, identity: Identity, out: Out, database: Record) -> None:
         work=WORK,
         identity=_one(identity),
     )
-
-
-def _downloads() -> Path:
-    """Where packages and archives are kept; no part of any result."""
-    return Path(os.environ.get("FASTPIPE_DOWNLOADS", "~/.cache/fastpipe")).expanduser()
 
 
 @app.command()

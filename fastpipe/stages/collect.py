@@ -263,9 +263,7 @@ def _snapshot_row(snapshot: CollectedSnapshot) -> dict[str, Any]:
         "epoch": snapshot.epoch,
         "dataset": spec.get("dataset"),
         "backbone": spec.get("backbone", {}).get("name"),
-    } | {
-        name: facts.get(name) for name in ("features", "steps", "val_top1", "device", "precision")
-    }
+    } | {name: facts.get(name) for name in ("features", "steps", "val_top1", "device", "precision")}
 
 
 def _history(database: StudyDatabase, snapshots: tuple[CollectedSnapshot, ...]) -> pa.Table:

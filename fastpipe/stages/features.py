@@ -36,7 +36,7 @@ class FeaturesSpec(Model):
 
 
 def features(
-    *, spec: FeaturesSpec, snapshot: Path, dataset: Path, out: Path, work: Path, code: str
+    *, spec: FeaturesSpec, snapshot: Path, dataset: Path, out: Path, work: Path, identity: str
 ) -> None:
     """Mean feature and number of images of each class of a training split.
 
@@ -46,7 +46,7 @@ def features(
         dataset: folder written by `prepare`.
         out: gets `means.safetensors` (means float64 [N, D], counts int64 [N]) and the record.
         work: the `results/.work` folder.
-        code: fingerprint of this stage's code.
+        identity: hash of everything declared that determines the result; goes into the record.
 
     Raises:
         UserError: an input is missing or damaged, does not fit the backbone, or the snapshot's
@@ -58,7 +58,7 @@ def features(
             "features",
             out,
             spec=spec,
-            code=code,
+            identity=identity,
             work=work,
             reads=[snapshot / "pretrain.json", split_record],
             packages=["torch", "numpy", "safetensors"],

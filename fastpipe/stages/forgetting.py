@@ -31,7 +31,7 @@ class ForgettingSpec(PackSpec):
 
 
 def forgetting(
-    *, spec: ForgettingSpec, pack: Path, snapshot: Path, dataset: Path, work: Path, code: str
+    *, spec: ForgettingSpec, pack: Path, snapshot: Path, dataset: Path, work: Path, identity: str
 ) -> None:
     """Score deployed bodies, in inference mode, under the head their snapshot was detached from.
 
@@ -42,7 +42,7 @@ def forgetting(
         snapshot: folder of the snapshot the runs started from; its head is used.
         dataset: the source's folder, written by `prepare`.
         work: the `results/.work` folder.
-        code: fingerprint of this stage's code.
+        identity: hash of everything declared that determines the result; goes into the record.
 
     Raises:
         UserError: an input is missing or damaged, or a state does not fit the network.
@@ -53,7 +53,7 @@ def forgetting(
             "forgetting",
             pack,
             spec=spec,
-            code=code,
+            identity=identity,
             work=work,
             reads=[pack / "finetune.json", snapshot / "pretrain.json", split_record],
             packages=["torch", "safetensors", "pyarrow"],

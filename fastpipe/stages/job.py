@@ -2,7 +2,7 @@
 
 A stage writes its files into a work folder, `results/.work/<hash>/`, that survives a kill. Only
 when all of them are complete are they flushed and moved to their final places, the record last.
-The hash covers the spec, the code fingerprint and the records of the inputs, so a job that
+The hash covers the spec, the identity and the records of the inputs, so a job that
 finds its work folder again may resume from what lies there.
 """
 
@@ -14,7 +14,8 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ from fastpipe.files import (
 )
 from fastpipe.integrity import remember, verify
 
-__all__ = ["Job", "stage_job"]
+__all__ = ["Job", "Part", "stage_job"]
 
 
 class Job:
@@ -91,17 +92,30 @@ class Job:
             top.replace(final)
 
 
+@dataclass(frozen=True)
+class Part:
+    """A part of a stage's outputs with a record of its own.
+
+    Attributes:
+        spec: what determines this part.
+        outputs: names of its files.
+    """
+
+    spec: Mapping[str, Any]
+    outputs: Sequence[str]
+
+
 @contextlib.contextmanager
 def stage_job(
     stage: str,
     folder: Path,
     *,
     spec: BaseModel | Mapping[str, Any],
-    code: str,
+    identity: str | Mapping[str, str],
     work: Path,
     reads: Sequence[Path] = (),
     packages: Sequence[str] = (),
-    parts: Mapping[str, tuple[Mapping[str, Any], Sequence[str]]] | None = None,
+    parts: Mapping[str, Part] | None = None,
 ) -> Iterator[Job]:
     """Run the body of a stage; publish its outputs and its record if it ends well.
 
@@ -110,65 +124,74 @@ def stage_job(
             goes to `folder/<stage>.timing.json`.
         folder: final folder of the outputs.
         spec: everything declared that determines the result.
-        code: fingerprint of the stage's code.
+        identity: hash of everything declared that determines the result, the code and all that
+            its inputs are made from included (:mod:`fastpipe.config.plan`); by part if there are
+            parts. The record carries it.
         work: the `results/.work` folder.
-        reads: records of the inputs; with spec and code they name the job's own work folder.
+        reads: records of the inputs; with spec and identity they name the job's own work folder.
         packages: distributions whose versions belong in the record.
-        parts: instead of one record, several: part → (spec of the part, outputs of the part);
-            the records are `folder/<stage>-<part>.json`. Facts given by the name of a part go
-            into that part's record only, other facts into all.
+        parts: instead of one record, one for each part: `folder/<stage>-<part>.json`. A fact with
+            the name of a part goes into that part's record only, other facts into all.
 
     Raises:
         UserError: another process holds the lock for a very long time, an input is damaged, or
             the disk is full. Outputs of an earlier run are untouched.
     """
     spec = spec.model_dump(mode="json") if isinstance(spec, BaseModel) else dict(spec)
+    identities = {stage: identity} if isinstance(identity, str) else identity
     folder.mkdir(parents=True, exist_ok=True)
     with _lock(work, folder, stage):
-        key = hashlib.sha256(canonical_json([stage, str(folder), spec, code]).encode())
-        for record in reads:
-            key.update(canonical_json(read_json(record)).encode())
-        job = Job(folder, work / key.hexdigest()[:32])
+        job = Job(folder, work / _work_name(stage, folder, spec, identities, reads))
         started = time.time()
-        with no_space_is_a_user_error(job._out):
+        with no_space_is_a_user_error(job.work):
             yield job
-            names = job.outputs()
-            digests = {name: digest(job._out / name) for name in names}
-            for old in _records(folder, stage, parts):
-                old.unlink(missing_ok=True)  # a record never vouches for files being replaced
+            digests = {name: digest(job.output(name)) for name in job.outputs()}
+            records = _records(stage, spec, digests, job.facts, parts)
+            for name in records:  # a record never vouches for files that are being replaced
+                (folder / f"{name}.json").unlink(missing_ok=True)
             job.publish()
-        common = {
-            "stage": stage,
-            "code": code,
-            "inputs": job.inputs,
-            "versions": {name: importlib.metadata.version(name) for name in packages},
-        }
-        write_json(
-            folder / f"{stage}.timing.json",
-            {"seconds": time.time() - started, "host": socket.gethostname()} | job.measured,
-        )
-        if parts is None:
-            records = {folder / f"{stage}.json": (spec, digests, job.facts)}
-        else:
-            shared = {key: fact for key, fact in job.facts.items() if key not in parts}
-            records = {
-                folder / f"{stage}-{part}.json": (
-                    dict(part_spec),
-                    {name: digests[name] for name in outputs},
-                    shared | job.facts.get(part, {}),
-                )
-                for part, (part_spec, outputs) in parts.items()
-            }
-        for path, (part_spec, outputs, facts) in records.items():
-            write_json(path, common | {"spec": part_spec, "outputs": outputs, "facts": facts})
-            remember(path)
+        timing = {"seconds": time.time() - started, "host": socket.gethostname()}
+        write_json(folder / f"{stage}.timing.json", timing | job.measured)
+        versions = {name: importlib.metadata.version(name) for name in packages}
+        for name, content in records.items():
+            content |= {"stage": stage, "inputs": job.inputs, "versions": versions}
+            content["identity"] = identities[name.removeprefix(f"{stage}-")]
+            write_json(folder / f"{name}.json", content)
+            remember(folder / f"{name}.json")
         shutil.rmtree(job.work, ignore_errors=True)
 
 
-def _records(folder: Path, stage: str, parts: Iterable[str] | None) -> list[Path]:
+def _work_name(
+    stage: str,
+    folder: Path,
+    spec: Mapping[str, Any],
+    identities: Mapping[str, str],
+    reads: Sequence[Path],
+) -> str:
+    inputs = [read_json(record) for record in reads]
+    text = canonical_json([stage, str(folder), spec, dict(identities), inputs])
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _records(
+    stage: str,
+    spec: Mapping[str, Any],
+    digests: Mapping[str, str],
+    facts: Mapping[str, Any],
+    parts: Mapping[str, Part] | None,
+) -> dict[str, dict[str, Any]]:
+    """Content of each record by its name without `.json`."""
     if parts is None:
-        return [folder / f"{stage}.json"]
-    return [folder / f"{stage}-{part}.json" for part in parts]
+        return {stage: {"spec": spec, "outputs": dict(digests), "facts": dict(facts)}}
+    shared = {key: fact for key, fact in facts.items() if key not in parts}
+    return {
+        f"{stage}-{name}": {
+            "spec": dict(part.spec),
+            "outputs": {output: digests[output] for output in part.outputs},
+            "facts": shared | facts.get(name, {}),
+        }
+        for name, part in parts.items()
+    }
 
 
 @contextlib.contextmanager

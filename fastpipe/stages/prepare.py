@@ -1,11 +1,12 @@
 """Stage `prepare`: a dataset's images and labels as arrays, one record per split."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from fastpipe.config.dataset import Dataset
 from fastpipe.files import write_json
-from fastpipe.stages.job import Job, stage_job
+from fastpipe.stages.job import Job, Part, stage_job
 
 __all__ = ["PrepareSpec", "part_specs", "prepare"]
 
@@ -28,7 +29,9 @@ def part_specs(spec: PrepareSpec) -> dict[str, dict[str, Any]]:
     return {"train": fitted, "val": fitted, "test": whole}
 
 
-def prepare(spec: PrepareSpec, *, out: Path, downloads: Path, work: Path, code: str) -> None:
+def prepare(
+    spec: PrepareSpec, *, out: Path, downloads: Path, work: Path, identity: Mapping[str, str]
+) -> None:
     """Get the images from the first provider that serves, and prepare them.
 
     Writes to `out`, for each split, `<split>-images.npy` (uint8 (n, size, size, channels)),
@@ -40,20 +43,22 @@ def prepare(spec: PrepareSpec, *, out: Path, downloads: Path, work: Path, code: 
         out: folder of the dataset.
         downloads: cache of downloaded files, shared by all datasets.
         work: the `results/.work` folder.
-        code: fingerprint of this stage's code.
+        identity: by split, hash of everything declared that determines it; goes into its record.
 
     Raises:
         UserError: no provider can serve, images cannot be read, or the classes and splits asked
             for cannot be had; names what and where.
     """
     parts = {
-        split: (part, [f"{split}-images.npy", f"{split}-labels.npy"])
+        split: Part(
+            part,
+            [f"{split}-images.npy", f"{split}-labels.npy", *(["card.json"] * (split == "test"))],
+        )
         for split, part in part_specs(spec).items()
     }
-    parts["test"][1].append("card.json")
     packages = ("numpy", "pillow")
     with stage_job(
-        "prepare", out, spec=spec, code=code, work=work, packages=packages, parts=parts
+        "prepare", out, spec=spec, identity=identity, work=work, packages=packages, parts=parts
     ) as job:
         _prepare(spec, job, downloads)
 

@@ -38,7 +38,7 @@ def similarity(
     target_features: Path,
     out: Path,
     work: Path,
-    code: str,
+    identity: str,
 ) -> None:
     """Exact earth mover's distance between the class means of source and target.
 
@@ -49,7 +49,7 @@ def similarity(
         out: gets `similarity.parquet` (one row), `flow.parquet` (a row for each pair of classes
             that exchanges mass) and the record.
         work: the `results/.work` folder.
-        code: fingerprint of this stage's code.
+        identity: hash of everything declared that determines the result; goes into the record.
 
     Raises:
         UserError: an input is missing or damaged, no class is left, or the solver fails.
@@ -59,7 +59,7 @@ def similarity(
         "similarity",
         out,
         spec=spec,
-        code=code,
+        identity=identity,
         work=work,
         reads=records,
         packages=["POT", "numpy", "scipy", "pyarrow"],

@@ -22,4 +22,4 @@ rule prepare:
         mem_mb=2000,
     shell:
         "fastpipe prepare --spec={params.spec:q} --identity={params.identity:q}"
-        " --out={output.card:q} > {log:q} 2>&1"
+        " --downloads={DOWNLOADS:q} --out={output.card:q} > {log:q} 2>&1"
