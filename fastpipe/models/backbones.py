@@ -15,7 +15,7 @@ from fastpipe.config.backbone import Backbone
 from fastpipe.config.backbone_names import BACKBONES
 from fastpipe.errors import UserError
 
-__all__ = ["EXCLUDED", "LeNet5", "SmallCnn", "build_body", "check_size", "detach_head"]
+__all__ = ["EXCLUDED", "build_body", "check_size", "detach_head", "lenet5", "small_cnn"]
 
 EXCLUDED = dict.fromkeys(
     ("squeezenet1_0", "squeezenet1_1"),
@@ -24,57 +24,56 @@ EXCLUDED = dict.fromkeys(
 """Classification models of torchvision that are no body with a linear head, and why."""
 
 
-class SmallCnn(nn.Sequential):
+def small_cnn(channels: int, widths: Sequence[int]) -> nn.Sequential:
     """3×3 convolutions with BatchNorm and ReLU, then the mean over all positions.
 
     The first convolution, and every one that is wider than the one before, has stride 2. Works at
-    any image size from 4 pixels.
+    any image size from 4 pixels. D is the last width.
     """
-
-    def __init__(self, channels: int, widths: Sequence[int]):
-        layers: list[nn.Module] = []
-        before = 0
-        for width in widths:
-            stride = 2 if width > before else 1
-            convolution = nn.Conv2d(before or channels, width, 3, stride, padding=1, bias=False)
-            nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
-            layers += [convolution, nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
-            before = width
-        super().__init__(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    layers: list[nn.Module] = []
+    before = 0
+    for width in widths:
+        stride = 2 if width > before else 1
+        convolution = nn.Conv2d(before or channels, width, 3, stride, padding=1, bias=False)
+        nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
+        layers += [convolution, nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
+        before = width
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
 
 
-class LeNet5(nn.Sequential):
-    """LeNet-5 up to its layer F6 of 84 units (LeCun et al. 1998, Proc. IEEE 86(11), fig. 2).
+def lenet5(channels: int) -> nn.Sequential:
+    """LeNet-5 up to its layer F6, so D = 84 (LeCun et al. 1998, Proc. IEEE 86(11), fig. 2).
 
     Takes 32×32 pixels; 28×28 are padded to that, as in the paper. Plain tanh; all maps of S2 feed
     all of C3; subsampling is the mean alone, without the paper's trained coefficients.
     """
+    return nn.Sequential(
+        _PadTo32(),
+        nn.Conv2d(channels, 6, 5),
+        nn.Tanh(),
+        nn.AvgPool2d(2),
+        nn.Conv2d(6, 16, 5),
+        nn.Tanh(),
+        nn.AvgPool2d(2),
+        nn.Conv2d(16, 120, 5),
+        nn.Tanh(),
+        nn.Flatten(),
+        nn.Linear(120, 84),
+        nn.Tanh(),
+    )
 
-    def __init__(self, channels: int):
-        super().__init__(
-            nn.Conv2d(channels, 6, 5),
-            nn.Tanh(),
-            nn.AvgPool2d(2),
-            nn.Conv2d(6, 16, 5),
-            nn.Tanh(),
-            nn.AvgPool2d(2),
-            nn.Conv2d(16, 120, 5),
-            nn.Tanh(),
-            nn.Flatten(),
-            nn.Linear(120, 84),
-            nn.Tanh(),
-        )
 
-    def forward(self, input: Tensor) -> Tensor:
-        """Features [M, 84] of normalised images of 28 or 32 pixels."""
-        height, width = input.shape[-2:]
+class _PadTo32(nn.Module):
+    """Zeros around images of 28 pixels; images of 32 pass."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        height, width = images.shape[-2:]
         if (height, width) not in ((28, 28), (32, 32)):
             raise UserError(
                 f"lenet5 takes images of 28 or 32 pixels, not {height}×{width}. Set the dataset's "
                 "`size` to 28 or 32, or choose another backbone."
             )
-        margin = (32 - height) // 2
-        return super().forward(nn.functional.pad(input, (margin, margin, margin, margin)))
+        return nn.functional.pad(images, [(32 - width) // 2] * 4)
 
 
 def build_body(
@@ -97,9 +96,9 @@ def build_body(
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # of the CPU only; torch.manual_seed seeds CUDA
         if backbone.name == "small-cnn":
-            return SmallCnn(channels, backbone.widths), backbone.widths[-1]
+            return small_cnn(channels, backbone.widths), backbone.widths[-1]
         if backbone.name == "lenet5":
-            return LeNet5(channels), 84
+            return lenet5(channels), 84
         body, head = detach_head(_torchvision_model(backbone.name))
         return body, head.in_features
 
@@ -154,7 +153,8 @@ def check_size(body: nn.Module, name: str, channels: int, size: int) -> None:
     except UserError:
         raise
     except Exception as error:  # torchvision raises AssertionError, RuntimeError, ValueError, …
+        reason = str(error).rstrip(".! ")
         raise UserError(
-            f"backbone {name!r} does not take images of {size}×{size} pixels: {str(error).rstrip('.!')}. Set the "
+            f"backbone {name!r} does not take images of {size}×{size} pixels: {reason}. Set the "
             "dataset's `size` to one it takes (224 suits every one), or choose small-cnn."
         ) from error
