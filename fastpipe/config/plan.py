@@ -352,7 +352,10 @@ class Plan:
     def _pack_entry(self, pack: Pack, seeds: dict[tuple, int]) -> Spec:
         wanted = seeds[pack.snapshot, pack.target, pack.variant]
         return {
-            **self._identity_columns(pack),
+            "source": pack.snapshot.source,
+            "epoch": float(pack.snapshot.epoch),
+            "target": pack.target,
+            "recipe": pack.variant,
             "path": str(pack_folder(pack)),
             "seeds": [seed for seed in pack.seeds if seed < wanted],
         }
