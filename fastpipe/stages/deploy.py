@@ -27,7 +27,7 @@ class DeploySpec(PackSpec):
 
 
 def deploy(
-    *, spec: DeploySpec, pack: Path, snapshot: Path, dataset: Path, work: Path, identity: str
+    spec: DeploySpec, *, pack: Path, snapshot: Path, dataset: Path, work: Path, identity: str
 ) -> None:
     """Score each distinct state a pack deploys on the target's test split, once.
 

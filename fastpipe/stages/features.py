@@ -36,7 +36,7 @@ class FeaturesSpec(Model):
 
 
 def features(
-    *, spec: FeaturesSpec, snapshot: Path, dataset: Path, out: Path, work: Path, identity: str
+    spec: FeaturesSpec, *, snapshot: Path, dataset: Path, out: Path, work: Path, identity: str
 ) -> None:
     """Mean feature and number of images of each class of a training split.
 

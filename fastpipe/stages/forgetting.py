@@ -31,7 +31,7 @@ class ForgettingSpec(PackSpec):
 
 
 def forgetting(
-    *, spec: ForgettingSpec, pack: Path, snapshot: Path, dataset: Path, work: Path, identity: str
+    spec: ForgettingSpec, *, pack: Path, snapshot: Path, dataset: Path, work: Path, identity: str
 ) -> None:
     """Score deployed bodies, in inference mode, under the head their snapshot was detached from.
 

@@ -17,6 +17,7 @@ from fastpipe.data.arrays import Split
 from fastpipe.errors import UserError
 from fastpipe.evaluation.inference import Evaluator, Score
 from fastpipe.files import read_json
+from fastpipe.integrity import verify
 from fastpipe.models.checkpoint import load_into, load_tensors
 from fastpipe.models.network import Network
 from fastpipe.stages.job import Job
@@ -73,9 +74,7 @@ def deployments(job: Job, pack: Path, snapshot: Path, spec: PackSpec) -> list[De
     record = pack / "finetune.json"
     _check_start(record, snapshot)
     columns = pq.read_table(job.input(record, "deployments.parquet")).to_pydict()
-    found = sorted(
-        map(Deployment, columns["seed"], columns["step"], columns["deployed_step"], strict=True)
-    )
+    found = sorted(map(Deployment, *(columns[name] for name in Deployment._fields)))
     seeds = sorted({deployment.seed for deployment in found})
     if seeds != sorted(spec.seeds):
         raise UserError(
@@ -87,8 +86,8 @@ def deployments(job: Job, pack: Path, snapshot: Path, spec: PackSpec) -> list[De
 
 def _check_start(record: Path, snapshot: Path) -> None:
     name = "weights.safetensors"
-    wanted = read_json(snapshot / "pretrain.json")["outputs"][name]
-    if read_json(record)["inputs"].get(f"{snapshot.name}/{name}") != wanted:
+    wanted = verify(snapshot / "pretrain.json", [name])[name]
+    if wanted not in read_json(record).get("inputs", {}).values():
         raise UserError(
             f"the pack of {record} was not fine-tuned from {snapshot / name} as it is now. "
             f"Delete {record} and run snakemake again to rebuild it."

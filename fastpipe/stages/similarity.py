@@ -32,8 +32,8 @@ class SimilaritySpec(Model):
 
 
 def similarity(
-    *,
     spec: SimilaritySpec,
+    *,
     source_features: Path,
     target_features: Path,
     out: Path,
