@@ -271,7 +271,7 @@ def refuse_unreadable(
     a class without images in a split, naming both."""
     unreadable = [(split, f) for split, notes in written.items() for f in notes.unreadable]
     if unreadable and not skip:
-        listed = "\n".join(f"  {f.source} ({split}): {f.reason}" for split, f in unreadable)
+        listed = "\n".join(f"  {f.source!r} ({split}): {f.reason}" for split, f in unreadable)
         raise UserError(
             f"{len(unreadable)} images cannot be read:\n{listed}\n"
             "Mend or remove them, or set `skip_corrupt: true` to leave them out."

@@ -33,6 +33,9 @@ _SPLITS = {
 }
 """Values of the argument `split` for training and test, where they are not `train` and `test`. A
 third split (`val` of Flowers102 or DTD) is left out: fastpipe carves its own from train."""
+_LIKE_MNIST = ("QMNIST",)
+"""Classes that hand further arguments on to MNIST's constructor. (EMNIST does too, but its `split`
+means which of six datasets.)"""
 _LABELS = ("targets", "labels", "_labels", "y")
 """Attributes under which torchvision's classes keep their labels."""
 _SAMPLES = ("_samples", "samples")
@@ -91,9 +94,10 @@ def _download(make: Callable[..., Any], root: Path) -> None:
 
 def _construct(make: Callable[..., Any], root: Path, download: bool) -> list[Any]:
     """Training and test set, or the one set of a class without splits."""
-    accepted = inspect.signature(make).parameters
-    extra = any(p.kind is p.VAR_KEYWORD for p in accepted.values())
-    options: dict[str, Any] = {"download": download} if "download" in accepted or extra else {}
+    accepted = set(inspect.signature(make).parameters)
+    if "kwargs" in accepted and make.__name__ in _LIKE_MNIST:
+        accepted.add("download")
+    options: dict[str, Any] = {"download": download} if "download" in accepted else {}
     if "train" in accepted:
         choices = [{"train": True}, {"train": False}]
     elif "split" in accepted:
@@ -155,13 +159,18 @@ def _open(dataset: Any, index: int) -> Image.Image:
 
 def _labels(name: str, dataset: Any) -> np.ndarray:
     """Labels without decoding images where the class keeps them, else image by image."""
-    last = dataset[len(dataset) - 1][1]
+    kept = _kept_labels(dataset)
+    try:
+        last = dataset[len(dataset) - 1][1]
+    except Exception:  # an image that cannot be read is reported with all others, later
+        if kept is not None:
+            return kept.astype(np.int64)
+        raise
     if not isinstance(last, numbers.Integral):
         raise UserError(
             f"torchvision.datasets.{name} does not label an image with one class number but with "
             f"{type(last).__name__} {str(last)[:80]!r}. Choose another dataset."
         )
-    kept = _kept_labels(dataset)
     if kept is None or kept[-1] != last:
         kept = np.array([dataset[index][1] for index in range(len(dataset))])
     return kept.astype(np.int64)

@@ -45,7 +45,7 @@ def _find(root: Path, name: str) -> Path:
     if len(unpacked) != 1:
         count = "no file" if not unpacked else f"{len(unpacked)} files"
         raise UnavailableError(
-            f"sha256 names {name!r}, but there is {count} of that name in {root}"
+            f"sha256 names {name!r}, but {root} holds {count} of that name"
         )
     return unpacked[0]
 
