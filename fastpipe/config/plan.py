@@ -16,6 +16,7 @@ from typing import Any
 from fastpipe.config.config import Config
 from fastpipe.config.expansion import Runs, parse_snapshot, runs_of, study_targets
 from fastpipe.config.fingerprint import fingerprint
+from fastpipe.config.listing import listings
 from fastpipe.config.names import (
     Pack,
     Snapshot,
@@ -85,6 +86,7 @@ class Plan:
     def __init__(self, config: Config):
         self.config = config
         self.targets = study_targets(config)
+        self._listed: dict[str, dict[str, str]] = {}
 
     # --- data ------------------------------------------------------------------------------
 
@@ -99,9 +101,16 @@ class Plan:
     def _split(self, dataset: str, split: str) -> str:
         """Identity of one split: a change that concerns only the test split leaves the others."""
         spec = self.config.datasets[dataset].model_dump(mode="json")
+        found = self._listings(dataset)
         if split != "test":
             spec = {key: value for key, value in spec.items() if key not in _TEST_ONLY}
-        return _hash(split, canonical_json(spec), _stage_code("prepare"))
+            found = {key: value for key, value in found.items() if key != "test"}
+        return _hash(split, canonical_json(spec), canonical_json(found), _stage_code("prepare"))
+
+    def _listings(self, dataset: str) -> dict[str, str]:
+        if dataset not in self._listed:
+            self._listed[dataset] = listings(self.config.datasets[dataset])
+        return self._listed[dataset]
 
     def _split_inputs(self, dataset: str, *splits: str) -> dict[Path, str]:
         return {
