@@ -8,13 +8,20 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(workflow.basedir))
 
-from fastpipe.config.names import dataset_folder, features_folder, pack_folder, snapshot_folder
+from fastpipe.config.names import (
+    dataset_folder,
+    features_folder,
+    pack_folder,
+    snapshot_folder,
+)
 from fastpipe.config.plan import SPLITS
 from fastpipe.errors import UserError
 from fastpipe.workflow import Graph, pack, snapshot
 
 # Rules call the `fastpipe` beside the Python that runs Snakemake.
-os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+os.environ["PATH"] = os.pathsep.join(
+    [str(Path(sys.executable).parent), os.environ["PATH"]]
+)
 
 if workflow.config_settings.config:
     raise WorkflowError(
@@ -34,7 +41,7 @@ settings = graph.plan.config.settings
 THREADS = settings.compute.threads
 GPU = 0 if settings.compute.device == "cpu" else 1
 DOWNLOADS = str(Path(settings.downloads).expanduser())
-PACK = "results/runs/{source}@{epoch}/{target}/{variant}/seeds-{first}-{last}"
+RUNS = "runs/{source}@{epoch}/{target}/{variant}/seeds-{first}-{last}"
 
 
 # Inputs are `ancient`: a job runs again when its identity (its own declaration and code and those
@@ -44,7 +51,11 @@ PACK = "results/runs/{source}@{epoch}/{target}/{variant}/seeds-{first}-{last}"
 
 def files(jobs):
     """The output files of jobs."""
-    return [str(job.folder / Path(f).name) for job in jobs for f in getattr(rules, job.stage).output]
+    return [
+        str(job.folder / Path(f).name)
+        for job in jobs
+        for f in getattr(rules, job.stage).output
+    ]
 
 
 def in_folder(folder, *names):

@@ -2,9 +2,6 @@
 
 
 rule deploy:
-    message:
-        "Deploy on {wildcards.target}: {wildcards.variant} from {wildcards.source}@{wildcards.epoch},"
-        " seeds {wildcards.first} to {wildcards.last}"
     input:
         pack=pack_files("finetune.json"),
         states=pack_files("states", "deployments.parquet"),
@@ -14,19 +11,22 @@ rule deploy:
         splits=lambda w: split_files(w.target, "test"),
         stale=stale("deploy"),
     output:
-        adp=PACK + "/adp.parquet",
-        record=PACK + "/deploy.json",
-    params:
-        spec=graph.spec("deploy"),
-        identity=graph.identity("deploy"),
+        adp="results/" + RUNS + "/adp.parquet",
+        record="results/" + RUNS + "/deploy.json",
     log:
-        PACK.replace("results/runs", "results/logs/deploy") + ".log",
+        "results/logs/" + RUNS + "/deploy.log",
     benchmark:
-        PACK.replace("results/runs", "results/benchmarks/deploy") + ".tsv"
+        "results/benchmarks/" + RUNS + "/deploy.tsv"
     threads: THREADS
     resources:
         gpu=GPU,
         mem_mb=4000,
+    params:
+        spec=graph.spec("deploy"),
+        identity=graph.identity("deploy"),
+    message:
+        "Deploy on {wildcards.target}: {wildcards.variant} from {wildcards.source}@{wildcards.epoch},"
+        " seeds {wildcards.first} to {wildcards.last}"
     shell:
         "fastpipe deploy --spec={params.spec:q} --identity={params.identity:q}"
         " --pack={input.pack:q} --snapshot={input.snapshot:q} --dataset={input.dataset:q}"
@@ -34,31 +34,33 @@ rule deploy:
 
 
 rule forgetting:
-    message:
-        "Forgetting of {wildcards.source}@{wildcards.epoch} through {wildcards.target}:"
-        " {wildcards.variant}, seeds {wildcards.first} to {wildcards.last}"
     input:
         pack=pack_files("finetune.json"),
         states=pack_files("states", "deployments.parquet"),
         snapshot=snapshot_files("pretrain.json"),
         weights=snapshot_files("weights.safetensors"),
-        dataset=lambda w: in_folder(dataset_folder(graph.own_dataset(w)), "prepare-test.json"),
+        dataset=lambda w: in_folder(
+            dataset_folder(graph.own_dataset(w)), "prepare-test.json"
+        ),
         splits=lambda w: split_files(graph.own_dataset(w), "test"),
         stale=stale("forgetting"),
     output:
-        forgetting=PACK + "/forgetting.parquet",
-        record=PACK + "/forgetting.json",
-    params:
-        spec=graph.spec("forgetting"),
-        identity=graph.identity("forgetting"),
+        forgetting="results/" + RUNS + "/forgetting.parquet",
+        record="results/" + RUNS + "/forgetting.json",
     log:
-        PACK.replace("results/runs", "results/logs/forgetting") + ".log",
+        "results/logs/" + RUNS + "/forgetting.log",
     benchmark:
-        PACK.replace("results/runs", "results/benchmarks/forgetting") + ".tsv"
+        "results/benchmarks/" + RUNS + "/forgetting.tsv"
     threads: THREADS
     resources:
         gpu=GPU,
         mem_mb=4000,
+    params:
+        spec=graph.spec("forgetting"),
+        identity=graph.identity("forgetting"),
+    message:
+        "Forgetting of {wildcards.source}@{wildcards.epoch} through {wildcards.target}:"
+        " {wildcards.variant}, seeds {wildcards.first} to {wildcards.last}"
     shell:
         "fastpipe forgetting --spec={params.spec:q} --identity={params.identity:q}"
         " --pack={input.pack:q} --snapshot={input.snapshot:q} --dataset={input.dataset:q}"

@@ -5,9 +5,6 @@ Test images are no input here: training cannot see them.
 
 
 rule finetune:
-    message:
-        "Fine-tune {wildcards.source}@{wildcards.epoch} on {wildcards.target}: {wildcards.variant},"
-        " seeds {wildcards.first} to {wildcards.last}"
     input:
         snapshot=snapshot_files("pretrain.json"),
         weights=snapshot_files("weights.safetensors"),
@@ -15,24 +12,27 @@ rule finetune:
         splits=lambda w: split_files(w.target, "train", "val"),
         stale=stale("finetune"),
     output:
-        steps=PACK + "/steps.parquet",
-        validations=PACK + "/validations.parquet",
-        deployments=PACK + "/deployments.parquet",
-        runs=PACK + "/runs.parquet",
-        timing=PACK + "/finetune.timing.json",
-        states=directory(PACK + "/states"),
-        record=PACK + "/finetune.json",
-    params:
-        spec=graph.spec("finetune"),
-        identity=graph.identity("finetune"),
+        steps="results/" + RUNS + "/steps.parquet",
+        validations="results/" + RUNS + "/validations.parquet",
+        deployments="results/" + RUNS + "/deployments.parquet",
+        runs="results/" + RUNS + "/runs.parquet",
+        timing="results/" + RUNS + "/finetune.timing.json",
+        states=directory("results/" + RUNS + "/states"),
+        record="results/" + RUNS + "/finetune.json",
     log:
-        PACK.replace("results/runs", "results/logs/finetune") + ".log",
+        "results/logs/" + RUNS + "/finetune.log",
     benchmark:
-        PACK.replace("results/runs", "results/benchmarks/finetune") + ".tsv"
+        "results/benchmarks/" + RUNS + "/finetune.tsv"
     threads: THREADS
     resources:
         gpu=GPU,
         mem_mb=4000,
+    params:
+        spec=graph.spec("finetune"),
+        identity=graph.identity("finetune"),
+    message:
+        "Fine-tune {wildcards.source}@{wildcards.epoch} on {wildcards.target}: {wildcards.variant},"
+        " seeds {wildcards.first} to {wildcards.last}"
     shell:
         "fastpipe finetune --spec={params.spec:q} --identity={params.identity:q}"
         " --snapshot={input.snapshot:q} --dataset={input.dataset:q} --out={output.record:q}"

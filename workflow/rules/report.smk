@@ -7,21 +7,25 @@ localrules:
 
 
 rule collect:
-    message:
-        "Collect the study {wildcards.study}"
     input:
-        lambda w: [f for f in files(graph.plan.parts(w.study)) if f.endswith((".json", ".parquet"))],
+        lambda w: [
+            f
+            for f in files(graph.plan.parts(w.study))
+            if f.endswith((".json", ".parquet"))
+        ],
         stale=stale("collect"),
     output:
         database="results/studies/{study}/study.duckdb",
         record="results/studies/{study}/collect.json",
+    log:
+        "results/logs/studies/{study}/collect.log",
+    benchmark:
+        "results/benchmarks/studies/{study}/collect.tsv"
     params:
         spec=graph.spec("collect"),
         identity=graph.identity("collect"),
-    log:
-        "results/logs/collect/{study}.log",
-    benchmark:
-        "results/benchmarks/collect/{study}.tsv"
+    message:
+        "Collect the study {wildcards.study}"
     shell:
         # The spec names every pack and may be too long for an argument.
         "printf '%s' {params.spec:q} | fastpipe collect --spec=- --identity={params.identity:q}"
@@ -29,8 +33,6 @@ rule collect:
 
 
 rule report:
-    message:
-        "Report on the study {wildcards.study}"
     input:
         collect="results/studies/{study}/collect.json",
         database=ancient("results/studies/{study}/study.duckdb"),
@@ -52,13 +54,15 @@ rule report:
         ),
         claims="results/studies/{study}/claims.parquet",
         record="results/studies/{study}/report.json",
+    log:
+        "results/logs/studies/{study}/report.log",
+    benchmark:
+        "results/benchmarks/studies/{study}/report.tsv"
     params:
         spec=graph.spec("report"),
         identity=graph.identity("report"),
-    log:
-        "results/logs/report/{study}.log",
-    benchmark:
-        "results/benchmarks/report/{study}.tsv"
+    message:
+        "Report on the study {wildcards.study}"
     shell:
         "fastpipe report --spec={params.spec:q} --identity={params.identity:q}"
         " --database={input.collect:q} --out={output.record:q} > {log:q} 2>&1"

@@ -2,8 +2,6 @@
 
 
 rule features:
-    message:
-        "Class means of {wildcards.dataset} at {wildcards.source}@{wildcards.epoch}"
     input:
         snapshot=snapshot_files("pretrain.json"),
         weights=snapshot_files("weights.safetensors"),
@@ -13,17 +11,19 @@ rule features:
     output:
         means="results/features/{source}@{epoch}/{dataset}/means.safetensors",
         record="results/features/{source}@{epoch}/{dataset}/features.json",
-    params:
-        spec=graph.spec("features"),
-        identity=graph.identity("features"),
     log:
-        "results/logs/features/{source}@{epoch}/{dataset}.log",
+        "results/logs/features/{source}@{epoch}/{dataset}/features.log",
     benchmark:
-        "results/benchmarks/features/{source}@{epoch}/{dataset}.tsv"
+        "results/benchmarks/features/{source}@{epoch}/{dataset}/features.tsv"
     threads: THREADS
     resources:
         gpu=GPU,
         mem_mb=4000,
+    params:
+        spec=graph.spec("features"),
+        identity=graph.identity("features"),
+    message:
+        "Class means of {wildcards.dataset} at {wildcards.source}@{wildcards.epoch}"
     shell:
         "fastpipe features --spec={params.spec:q} --identity={params.identity:q}"
         " --snapshot={input.snapshot:q} --dataset={input.dataset:q} --out={output.record:q}"
@@ -36,8 +36,6 @@ def class_means(name, dataset):
 
 
 rule similarity:
-    message:
-        "Similarity of {wildcards.target} to {wildcards.source}@{wildcards.epoch}"
     input:
         source=class_means("features.json", graph.own_dataset),
         source_means=class_means("means.safetensors", graph.own_dataset),
@@ -48,15 +46,17 @@ rule similarity:
         similarity="results/similarity/{source}@{epoch}/{target}/similarity.parquet",
         flow="results/similarity/{source}@{epoch}/{target}/flow.parquet",
         record="results/similarity/{source}@{epoch}/{target}/similarity.json",
+    log:
+        "results/logs/similarity/{source}@{epoch}/{target}/similarity.log",
+    benchmark:
+        "results/benchmarks/similarity/{source}@{epoch}/{target}/similarity.tsv"
+    resources:
+        mem_mb=2000,
     params:
         spec=graph.spec("similarity"),
         identity=graph.identity("similarity"),
-    log:
-        "results/logs/similarity/{source}@{epoch}/{target}.log",
-    benchmark:
-        "results/benchmarks/similarity/{source}@{epoch}/{target}.tsv"
-    resources:
-        mem_mb=2000,
+    message:
+        "Similarity of {wildcards.target} to {wildcards.source}@{wildcards.epoch}"
     shell:
         "fastpipe similarity --spec={params.spec:q} --identity={params.identity:q}"
         " --source={input.source:q} --target={input.target:q} --out={output.record:q}"

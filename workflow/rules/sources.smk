@@ -12,30 +12,34 @@ def start_files(*names):
 
 
 rule pretrain:
-    message:
-        "Pretrain {wildcards.source} to epoch {wildcards.epoch}"
     input:
-        dataset=lambda w: in_folder(dataset_folder(graph.own_dataset(w)), "prepare-train.json"),
+        dataset=lambda w: in_folder(
+            dataset_folder(graph.own_dataset(w)), "prepare-train.json"
+        ),
         splits=lambda w: split_files(graph.own_dataset(w), "train", "val"),
         start=start_files("pretrain.json"),
-        weights=start_files("weights.safetensors", "training.safetensors", "history.parquet"),
+        weights=start_files(
+            "weights.safetensors", "training.safetensors", "history.parquet"
+        ),
         stale=stale("pretrain"),
     output:
         weights="results/sources/{source}/epoch-{epoch}/weights.safetensors",
         training="results/sources/{source}/epoch-{epoch}/training.safetensors",
         history="results/sources/{source}/epoch-{epoch}/history.parquet",
         record="results/sources/{source}/epoch-{epoch}/pretrain.json",
-    params:
-        spec=graph.spec("pretrain"),
-        identity=graph.identity("pretrain"),
     log:
-        "results/logs/pretrain/{source}@{epoch}.log",
+        "results/logs/sources/{source}/epoch-{epoch}/pretrain.log",
     benchmark:
-        "results/benchmarks/pretrain/{source}@{epoch}.tsv"
+        "results/benchmarks/sources/{source}/epoch-{epoch}/pretrain.tsv"
     threads: THREADS
     resources:
         gpu=GPU,
         mem_mb=4000,
+    params:
+        spec=graph.spec("pretrain"),
+        identity=graph.identity("pretrain"),
+    message:
+        "Pretrain {wildcards.source} to epoch {wildcards.epoch}"
     shell:
         "fastpipe pretrain --spec={params.spec:q} --identity={params.identity:q}"
         " --dataset={input.dataset:q} --start={input.start:q} --out={output.record:q} > {log:q} 2>&1"
