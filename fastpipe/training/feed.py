@@ -1,0 +1,51 @@
+"""The training images of each step, a function of (dataset, seed, step) and of nothing else."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from fastpipe.data.arrays import Split
+from fastpipe.data.augmentation import flip
+from fastpipe.data.streams import generator
+
+__all__ = ["Batches", "Feed"]
+
+
+class Batches(Protocol):
+    """Chooses the images of a step."""
+
+    def indices(self, step: int) -> Tensor:
+        """Positions, int64 (M,), of the images of `step` (1, 2, …)."""
+
+
+@dataclass(frozen=True)
+class Feed:
+    """Batches of a split, on the device that trains.
+
+    Never a function of the recipe, so two recipes with one seed see the same batches and the
+    same flips; and of no state, so a resumed run needs only the step it is at.
+    """
+
+    split: Split
+    batches: Batches
+    dataset: str
+    seed: int
+    flip: bool
+    device: torch.device
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """uint8 images [M, C, H, W], channels_last, and labels [M] of a step."""
+        images, labels = self.split.gather(self.batches.indices(step), self.device)
+        if self.flip:
+            images = flip(images, self.dataset, self.seed, step)
+        return images, labels
+
+    def seed_layers(self, step: int) -> None:
+        """Seed torch's own generator, from which dropout and its kin draw, for a step."""
+        seed = generator("layers", self.dataset, self.seed, step).initial_seed()
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
+        else:
+            torch.default_generator.manual_seed(seed)  # torch.manual_seed takes 85 times as long

@@ -1,0 +1,104 @@
+"""Update rules with one learning rate for the head (α) and another for the body (β).
+
+torch's own optimisers, in their fastest implementation on the device. On the CPU (1 thread, 13
+parameter tensors) fused Adam takes 0.11 ms a step against 0.26 ms; fused SGD is 0.02 ms faster
+for a tiny network but 2.5 times slower for ResNet-18, so it is used on CUDA only.
+
+A part whose rate is 0 is not handed to the optimiser at all, so nothing moves it, weight decay
+included. A parameter without a gradient (the body during warm-up) is skipped as well: it neither
+decays nor gathers momentum.
+"""
+
+from collections.abc import Iterable
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+from torch.optim import SGD, Adam, Optimizer, RAdam
+
+__all__ = ["MomentumForm", "OptimiserName", "build_optimiser", "ema_momentum"]
+
+OptimiserName = Literal["sgd", "nesterov", "adam", "radam"]
+MomentumForm = Literal["torch", "ema"]
+
+
+def build_optimiser(
+    head: Iterable[Parameter],
+    body: Iterable[Parameter],
+    *,
+    kind: OptimiserName,
+    alpha: float,
+    beta: float,
+    momentum: float = 0.9,
+    momentum_form: MomentumForm = "torch",
+    weight_decay: float = 0.0,
+) -> Optimizer | None:
+    """The optimiser of a network, its head at rate α and its body at rate β.
+
+    Args:
+        head, body: parameters; a part with rate 0 is left out.
+        kind: update rule.
+        momentum: M of sgd and nesterov, β1 of adam and radam (β2 is 0.999).
+        momentum_form: sgd only: `torch` (V ← M V + g) or `ema` (see :func:`ema_momentum`).
+        weight_decay: λ, added to the gradient as λθ.
+
+    Returns:
+        The optimiser, or None if both rates are 0.
+
+    Raises:
+        ValueError: an unknown kind, or the `ema` form asked of another rule than sgd.
+    """
+    if momentum_form == "ema" and kind != "sgd":
+        raise ValueError(f"momentum form 'ema' is defined for sgd, not for {kind}")
+    groups = [
+        {"params": list(parameters), "lr": rate, "name": name}
+        for name, parameters, rate in (("head", head, alpha), ("body", body, beta))
+        if rate > 0
+    ]
+    if not groups:
+        return None
+    cuda = groups[0]["params"][0].is_cuda
+    if kind in ("sgd", "nesterov"):
+        return _sgd(groups, kind, momentum, momentum_form, weight_decay, fused=cuda)
+    if kind not in ("adam", "radam"):
+        raise ValueError(f"unknown optimiser {kind!r}")
+    common: dict[str, Any] = {"betas": (momentum, 0.999), "weight_decay": weight_decay}
+    return (
+        Adam(groups, fused=True, **common)
+        if kind == "adam"
+        else RAdam(groups, foreach=True, **common)
+    )
+
+
+def _sgd(
+    groups: list[dict[str, Any]],
+    kind: str,
+    momentum: float,
+    form: MomentumForm,
+    weight_decay: float,
+    fused: bool,
+) -> SGD:
+    common: dict[str, Any] = {"momentum": momentum, "weight_decay": weight_decay, "fused": fused}
+    if form == "ema":
+        return ema_momentum(groups, **common)
+    # Nesterov without momentum is plain SGD, which torch wants to be asked for as such.
+    return SGD(groups, nesterov=kind == "nesterov" and momentum > 0, **common)
+
+
+def ema_momentum(
+    params: Iterable[Tensor] | Iterable[dict[str, Any]], *, momentum: float, **options: Any
+) -> SGD:
+    """SGD with momentum as an exponential mean: V ← M V + (1−M) g, θ ← θ − lr V, V = 0 at first.
+
+    FAST paper, algorithms 1–2, line 10 (the errata say that V_θ there is meant for V_θ). It is
+    torch's SGD with dampening M, but for the first step, which torch leaves undamped (V = g):
+    the buffers are there, and zero, from the beginning.
+    """
+    optimiser = SGD(params, momentum=momentum, dampening=momentum, **options)
+    if momentum > 0:
+        for group in optimiser.param_groups:
+            for parameter in group["params"]:
+                buffer = torch.zeros_like(parameter, memory_format=torch.preserve_format)
+                optimiser.state[parameter]["momentum_buffer"] = buffer
+    return optimiser
