@@ -1,16 +1,15 @@
 """`collect`: the results that a study asks for, and no others, in one DuckDB file.
 
-Only the files named in the spec are opened. Each must lie under a record that carries the spec
-and the code that the configuration asks for *now*, with the bytes that the record vouches for;
-otherwise nothing is written, and the error names every file that is not as expected.
+Only the files named in the spec are opened. Each must lie under a record that carries the identity
+of what the configuration asks for *now*, with the bytes that the record vouches for; otherwise
+nothing is written, and the error names every file that is not as expected.
 
 The database is built from nothing in the work folder and renamed into place, so an older
 `study.duckdb`, be it damaged, open elsewhere or from another DuckDB version, is never opened. Its
-bytes are not reproducible (see `fastpipe.reporting.database`); the record therefore also states
-a digest of each table's rows, which is.
+bytes are not reproducible (see `fastpipe.reporting.database.build`); the record therefore also
+states a digest of each table's rows, which is.
 """
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -22,7 +21,7 @@ from fastpipe.config.model import Model
 from fastpipe.errors import UserError
 from fastpipe.files import canonical_json, read_json
 from fastpipe.integrity import verify
-from fastpipe.reporting.database import RUN_IDENTITY, StudyDatabase, read_columns
+from fastpipe.reporting.database.build import RUN_IDENTITY, StudyDatabase, read_columns
 from fastpipe.stages.job import Job, stage_job
 
 __all__ = [
@@ -32,12 +31,8 @@ __all__ = [
     "CollectedPack",
     "CollectedSimilarity",
     "CollectedSnapshot",
-    "Vouched",
     "collect",
 ]
-
-Vouched = tuple[str, str]
-"""What a record must say: SHA-256 of its spec's canonical JSON, and the code fingerprint."""
 
 
 class CollectedArm(Model):
@@ -49,6 +44,8 @@ class CollectedArm(Model):
     epoch: float
     target: str
     recipe: str
+    alpha: float | None = None
+    beta: float | None = None
     seeds: tuple[int, ...]
 
 
@@ -62,15 +59,13 @@ class CollectedPack(Model):
     recipe: str
     seeds: tuple[int, ...]
     """Seeds wanted; a pack is a whole block and may hold more."""
-    stages: dict[Literal["finetune", "deploy", "forgetting"], Vouched]
 
 
 class CollectedDataset(Model):
-    """A prepared dataset and its records, by file name."""
+    """A prepared dataset."""
 
     name: str
     path: str
-    records: dict[str, Vouched]
 
 
 class CollectedSnapshot(Model):
@@ -79,7 +74,6 @@ class CollectedSnapshot(Model):
     source: str
     epoch: float
     path: str
-    record: Vouched
 
 
 class CollectedSimilarity(Model):
@@ -89,7 +83,6 @@ class CollectedSimilarity(Model):
     epoch: float
     target: str
     path: str
-    record: Vouched
 
 
 class CollectSpec(Model):
@@ -98,12 +91,15 @@ class CollectSpec(Model):
     study: str
     title: str
     description: str = ""
+    scale: str = ""
+    """One sentence on data, network and steps at this scale."""
     arms: tuple[CollectedArm, ...] = Field(min_length=1)
-    results: str = "results"
     packs: tuple[CollectedPack, ...] = Field(min_length=1)
     datasets: tuple[CollectedDataset, ...] = ()
     snapshots: tuple[CollectedSnapshot, ...] = ()
     similarities: tuple[CollectedSimilarity, ...] = ()
+    records: dict[str, str]
+    """Path of every record that the study rests on → the identity it must carry."""
 
 
 _PACK_FILES = {
@@ -113,17 +109,23 @@ _PACK_FILES = {
 }
 
 
-def collect(spec: CollectSpec, *, out: Path, work: Path, code: str) -> None:
+def collect(spec: CollectSpec, *, out: Path, work: Path, identity: str) -> None:
     """Write `out/study.duckdb` and its record, `out/collect.json`.
 
+    Args:
+        spec: see :class:`CollectSpec`.
+        out: folder of the study.
+        work: the `results/.work` folder.
+        identity: hash of everything declared that determines the result; goes into the record.
+
     Raises:
-        UserError: records are missing, damaged or carry another spec or code than expected, or a
-            table lacks a seed; all such problems in one message.
+        UserError: records are missing, damaged or carry another identity than expected (all such
+            problems in one message), or a pack lacks a seed.
         ValueError: one label stands for two recipes on the same snapshot and target.
     """
     _refuse_ambiguous_labels(spec.arms)
     with stage_job(
-        "collect", out, spec=spec, code=code, work=work, packages=("duckdb", "pyarrow")
+        "collect", out, spec=spec, identity=identity, work=work, packages=("duckdb", "pyarrow")
     ) as job:
         job.inputs |= _verify_all(spec)
         with StudyDatabase(job.output("study.duckdb")) as database:
@@ -149,62 +151,48 @@ def _forget_write_ahead_log(job: Job, out: Path) -> None:
 # --- what is expected ---------------------------------------------------------------------------
 
 
-def _expected(spec: CollectSpec) -> list[tuple[Path, Vouched, tuple[str, ...] | None]]:
-    """(record, what it must say, outputs that are read; None: only the record itself)."""
-    expected = []
+def _files_read(spec: CollectSpec) -> dict[str, list[str]]:
+    """Record → its outputs that are read. Most records are only asked for their identity."""
+    read: dict[str, list[str]] = {record: [] for record in spec.records}
     for pack in spec.packs:
-        for stage, vouched in pack.stages.items():
-            names = tuple(f"{table}.parquet" for table in _PACK_FILES[stage])
-            expected.append((Path(pack.path) / f"{stage}.json", vouched, names))
+        for stage, tables in _PACK_FILES.items():
+            read[f"{pack.path}/{stage}.json"] = [f"{table}.parquet" for table in tables]
     for dataset in spec.datasets:
-        for record, vouched in dataset.records.items():
-            expected.append((Path(dataset.path) / record, vouched, None))
+        read[f"{dataset.path}/prepare-test.json"] = ["card.json"]
     for snapshot in spec.snapshots:
-        record = Path(snapshot.path) / "pretrain.json"
-        expected.append((record, snapshot.record, ("history.parquet",)))
+        read[f"{snapshot.path}/pretrain.json"] = ["history.parquet"]
     for pair in spec.similarities:
-        names = ("flow.parquet", "similarity.parquet")
-        expected.append((Path(pair.path) / "similarity.json", pair.record, names))
-    return expected
+        read[f"{pair.path}/similarity.json"] = ["flow.parquet", "similarity.parquet"]
+    return read
 
 
 def _verify_all(spec: CollectSpec) -> dict[str, str]:
     """Digest of every file read, by path; one UserError for all that is not as expected."""
     problems: list[str] = []
     digests: dict[str, str] = {}
-    for record, vouched, names in _expected(spec):
+    for record, names in _files_read(spec).items():
         try:
-            digests |= _verify_one(record, vouched, names)
+            _require_identity(Path(record), spec.records[record])
+            found = verify(Path(record), names)
+            digests |= {f"{Path(record).parent}/{name}": sha for name, sha in found.items()}
         except UserError as error:
             problems.append(str(error))
     if problems:
         shown = problems[:20] + ([f"… and {len(problems) - 20} more"] if len(problems) > 20 else [])
         raise UserError(
-            f"study {spec.study} cannot be collected; {len(problems)} result(s) are not as the "
+            f"study {spec.study} cannot be collected; {len(problems)} result(s) are not what the "
             "configuration asks for:\n" + "\n".join(f"- {problem}" for problem in shown)
         )
     return digests
 
 
-def _verify_one(record: Path, vouched: Vouched, names: tuple[str, ...] | None) -> dict[str, str]:
+def _require_identity(record: Path, identity: str) -> None:
     content = read_json(record)
-    spec_sha256 = hashlib.sha256(canonical_json(content.get("spec")).encode()).hexdigest()
-    stale = [
-        what
-        for what, found, wanted in (
-            ("settings", spec_sha256, vouched[0]),
-            ("code", content.get("code"), vouched[1]),
-        )
-        if found != wanted
-    ]
-    if stale:
+    if not isinstance(content, dict) or content.get("identity") != identity:
         raise UserError(
-            f"{record} was made with other {' and '.join(stale)} than the configuration asks for "
-            f"now. Delete {record} and run snakemake again to rebuild it."
+            f"{record} was made with other settings, inputs or code than the configuration asks "
+            f"for now. Delete {record} and run snakemake again to rebuild it."
         )
-    if names is None:
-        names = ("card.json",) if "card.json" in content.get("outputs", {}) else ()
-    return {f"{record.parent}/{name}": found for name, found in verify(record, names).items()}
 
 
 # --- rows ---------------------------------------------------------------------------------------
@@ -212,7 +200,8 @@ def _verify_one(record: Path, vouched: Vouched, names: tuple[str, ...] | None) -
 
 def _fill(database: StudyDatabase, spec: CollectSpec) -> None:
     database.insert(
-        "study", [{"name": spec.study, "title": spec.title, "description": spec.description}]
+        "study",
+        [{"name": spec.study} | spec.model_dump(include={"title", "description", "scale"})],
     )
     database.insert("arms", _arm_rows(spec.arms))
     database.insert("datasets", [_dataset_row(dataset) for dataset in spec.datasets])
@@ -226,10 +215,10 @@ def _fill(database: StudyDatabase, spec: CollectSpec) -> None:
                 for pair in spec.similarities
             ),
         )
-    for stage, tables in _PACK_FILES.items():
+    for tables in _PACK_FILES.values():
         for table in tables:
             if table != "runs":
-                database.insert_parquet(table, _pack_tables(database, spec, stage, table))
+                database.insert_parquet(table, _pack_tables(database, spec, table))
     database.finish(_staged_runs(database, spec.packs))
 
 
@@ -244,15 +233,11 @@ def _arm_rows(arms: tuple[CollectedArm, ...]) -> list[dict[str, Any]]:
 def _dataset_row(dataset: CollectedDataset) -> dict[str, Any]:
     folder = Path(dataset.path)
     row: dict[str, Any] = {"dataset": dataset.name}
-    for name in dataset.records:
-        facts = read_json(folder / name).get("facts", {})
+    for split in ("train", "val", "test"):
+        facts = read_json(folder / f"prepare-{split}.json").get("facts", {})
         row |= {key: facts[key] for key in ("size", "channels", "classes") if key in facts}
-        part = name.removeprefix("prepare-").removesuffix(".json")
-        if part in ("train", "val", "test"):
-            row[part] = facts.get("count")
-    if (folder / "card.json").exists():
-        row["card"] = canonical_json(read_json(folder / "card.json"))
-    return row
+        row[split] = facts.get("count")
+    return row | {"card": canonical_json(read_json(folder / "card.json"))}
 
 
 def _snapshot_row(snapshot: CollectedSnapshot) -> dict[str, Any]:
@@ -284,15 +269,12 @@ def _history(database: StudyDatabase, snapshots: tuple[CollectedSnapshot, ...]) 
     return named.sort_by([("source", "ascending"), ("step", "ascending"), ("split", "ascending")])
 
 
-def _pack_tables(
-    database: StudyDatabase, spec: CollectSpec, stage: str, table: str
-) -> list[pa.Table]:
+def _pack_tables(database: StudyDatabase, spec: CollectSpec, table: str) -> list[pa.Table]:
     return [
         read_columns(
             Path(pack.path) / f"{table}.parquet", _pack_columns(database, table), pack.seeds
         )
         for pack in spec.packs
-        if stage in pack.stages
     ]
 
 

@@ -18,6 +18,7 @@ from fastpipe.stages.collect import CollectSpec
 SOURCE, DATASET = "mnist-cnn", "mnist"
 TARGETS = {"digits": 360, "fashion-mnist": 10_000}
 STEPS, SEEDS, LAST = 200, (0, 1, 2, 3, 4), 3.0
+EPOCHS = (0.0, 0.25, 1.0, LAST)
 ARMS = {
     "fast": ("FAST", "fast"),
     "baseline+alpha=0.05": ("Baseline 0.05", "baseline"),
@@ -29,8 +30,8 @@ ARMS = {
 CHECKPOINTS = (0, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144, STEPS)
 VALIDATIONS = (1, 3, 6, 10, 15, 21, 28, 36, 45, 55, *range(65, STEPS, 10), STEPS)
 MNIST = [str(digit) for digit in range(10)]
-FASHION = "T-shirt/top Trouser Pullover Dress Coat Sandal Shirt Sneaker Bag Ankle·boot"
-CLASSES = {"mnist": MNIST, "digits": MNIST, "fashion-mnist": FASHION.split()}
+FASHION = "T-shirt/top,Trouser,Pullover,Dress,Coat,Sandal,Shirt,Sneaker,Bag,Ankle boot"
+CLASSES = {"mnist": MNIST, "digits": MNIST, "fashion-mnist": FASHION.split(",")}
 
 # recipe → (accuracy at the end, steps to get half-way, source accuracy kept, body distance)
 SHAPES = {
@@ -41,69 +42,69 @@ SHAPES = {
     "feature-extraction": (0.885, 5.5, 0.984, 0.0),
     "scratch": (0.918, 48.0, 0.11, 6.8),
 }
-CODE = {name: f"code-of-{name}" for name in ("prepare", "pretrain", "similarity", "finetune",
-                                              "deploy", "forgetting")}  # fmt: skip
 
 
 def write_results(root: Path, seeds: tuple[int, ...] = SEEDS) -> CollectSpec:
     """Write the tree under `root` and return the spec that collects it."""
     datasets = [_write_dataset(root, name) for name in (DATASET, *TARGETS)]
-    snapshots = [_write_snapshot(root, epoch) for epoch in (0.0, 0.25, 1.0, LAST)]
-    similarities = [
-        _write_similarity(root, epoch, target)
-        for epoch, target in ((0.0, "digits"), (0.25, "digits"), (1.0, "digits"), (LAST, "digits"),
-                              (LAST, "fashion-mnist"))
-    ]  # fmt: skip
-    packs = [
-        _write_pack(root, *where, seeds)
-        for where in dict.fromkeys((epoch, target, recipe) for _, epoch, target, recipe in _arms())
-    ]
-    return CollectSpec.model_validate_json(
-        canonical_json(
-            {
-                "study": "demo",
-                "title": "Five ways to fine-tune",
-                "description": "A small CNN pretrained on MNIST is fine-tuned on two targets.",
-                "arms": [
-                    {"arm": arm, "role": ARMS[key][1], "source": SOURCE, "epoch": epoch,
-                     "target": target, "recipe": recipe, "seeds": list(seeds)}
-                    for key, (arm, epoch, target, recipe) in _keyed_arms()
-                ],
-                "packs": packs,
-                "datasets": datasets,
-                "snapshots": snapshots,
-                "similarities": similarities,
-            }
-        )
-    )  # fmt: skip
+    snapshots = [_write_snapshot(root, epoch) for epoch in EPOCHS]
+    pairs = [(epoch, "digits") for epoch in EPOCHS] + [(LAST, "fashion-mnist")]
+    similarities = [_write_similarity(root, epoch, target) for epoch, target in pairs]
+    places = dict.fromkeys(place for _, _, place in _arms())
+    packs = [_write_pack(root, *place, seeds) for place in places]
+    spec = {
+        "study": "demo",
+        "title": "FAST and the usual ways to fine-tune",
+        "description": (
+            "A small network has learnt handwritten digits (MNIST). It is adapted to another "
+            "collection of digits, which is similar, and to pictures of clothes, which is not."
+        ),
+        "scale": "A three-layer CNN at 28 × 28 pixels; every number here is invented.",
+        "arms": [
+            _identity(*place)
+            | {"arm": label, "role": role, "alpha": 0.1, "beta": 0.01, "seeds": list(seeds)}
+            for label, role, place in _arms()
+        ],
+        "packs": packs,
+        "datasets": datasets,
+        "snapshots": snapshots,
+        "similarities": similarities,
+        "records": {str(path): f"identity of {path.name}" for path in _records(root)},
+    }
+    return CollectSpec.model_validate_json(canonical_json(spec))
 
 
-def _keyed_arms() -> list[tuple[str, tuple[str, float, str, str]]]:
+def _records(root: Path) -> list[Path]:
+    named = (path for path in sorted(root.rglob("*.json")) if path.name != "card.json")
+    return [path for path in named if not path.name.endswith(".timing.json")]
+
+
+def _identity(epoch: float, target: str, recipe: str) -> dict[str, Any]:
+    return {"source": SOURCE, "epoch": epoch, "target": target, "recipe": recipe}
+
+
+def _arms() -> list[tuple[str, str, tuple[float, str, str]]]:
+    """(label, role, place) of every arm, snapshot and target."""
     main = [
-        (key, (label, 0.0 if role == "scratch" else LAST, target, key))
-        for key, (label, role) in ARMS.items()
+        (label, role, (0.0 if role == "scratch" else LAST, target, recipe))
+        for recipe, (label, role) in ARMS.items()
         for target in TARGETS
     ]
-    earlier = [
-        (key, (ARMS[key][0], epoch, "digits", key))
-        for key in ("fast", "baseline+alpha=0.05")
-        for epoch in (0.0, 0.25, 1.0)
+    by_epoch = [
+        (f"{recipe}-by-epoch", "other", (epoch, "digits", recipe))
+        for recipe in ("fast", "baseline+alpha=0.05")
+        for epoch in EPOCHS
     ]
-    return main + earlier
+    return main + by_epoch
 
 
-def _arms() -> list[tuple[str, float, str, str]]:
-    return [arm for _, arm in _keyed_arms()]
-
-
-def record(folder: Path, name: str, stage: str, spec: Any, outputs: list[str], facts: Any) -> list:
-    """Write a record over files that exist; what a collecting spec must expect of it."""
+def record(folder: Path, name: str, spec: Any, outputs: list[str], facts: Any) -> None:
+    """Write a record over files that exist."""
     write_json(
         folder / f"{name}.json",
-        {"stage": stage, "code": CODE[stage], "inputs": {}, "versions": {}, "spec": spec,
+        {"identity": f"identity of {name}.json", "inputs": {}, "versions": {}, "spec": spec,
          "outputs": {output: digest(folder / output) for output in outputs}, "facts": facts},
     )  # fmt: skip
-    return [hashlib.sha256(canonical_json(spec).encode()).hexdigest(), CODE[stage]]
 
 
 def _write_dataset(root: Path, name: str) -> dict[str, Any]:
@@ -111,14 +112,11 @@ def _write_dataset(root: Path, name: str) -> dict[str, Any]:
     counts = {"train": 4750, "val": 250, "test": TARGETS.get(name, 10_000)}
     write_json(folder / "card.json", {"dataset": name, "counts": counts})
     facts = {"classes": CLASSES[name], "size": 28, "channels": 1}
-    records = {}
     for part, count in counts.items():
         outputs = ["card.json"] if part == "test" else []
-        records[f"prepare-{part}.json"] = record(
-            folder, f"prepare-{part}", "prepare", {"dataset": name, "part": part}, outputs,
-            facts | {"count": count},
-        )  # fmt: skip
-    return {"name": name, "path": str(folder), "records": records}
+        spec = {"dataset": name, "part": part}
+        record(folder, f"prepare-{part}", spec, outputs, facts | {"count": count})
+    return {"name": name, "path": str(folder)}
 
 
 def _write_snapshot(root: Path, epoch: float) -> dict[str, Any]:
@@ -133,14 +131,14 @@ def _write_snapshot(root: Path, epoch: float) -> dict[str, Any]:
         {"source": pa.string(), "epoch": pa.float64(), "step": pa.int64(), "split": pa.string(),
          "loss": pa.float64(), "top1": pa.float64()},
     )  # fmt: skip
-    vouched = record(
-        folder, "pretrain", "pretrain",
+    record(
+        folder, "pretrain",
         {"source": SOURCE, "epoch": epoch, "dataset": DATASET, "backbone": {"name": "small-cnn"}},
         ["history.parquet"],
         {"device": "cpu", "precision": "bf16", "classes": MNIST, "features": 64,
          "steps": len(steps), "val_top1": 0.11 if not epoch else 0.985 - 0.03 / (1 + 4 * epoch)},
     )  # fmt: skip
-    return {"source": SOURCE, "epoch": epoch, "path": str(folder), "record": vouched}
+    return {"source": SOURCE, "epoch": epoch, "path": str(folder)}
 
 
 def _write_similarity(root: Path, epoch: float, target: str) -> dict[str, Any]:
@@ -166,8 +164,8 @@ def _write_similarity(root: Path, epoch: float, target: str) -> dict[str, Any]:
            "flow": [float(flow[j, i]) for i, j in cells]},
     )  # fmt: skip
     outputs = ["similarity.parquet", "flow.parquet"]
-    vouched = record(folder, "similarity", "similarity", who | {"gamma": 0.01}, outputs, {})
-    return who | {"path": str(folder), "record": vouched}
+    record(folder, "similarity", who | {"gamma": 0.01}, outputs, {})
+    return who | {"path": str(folder)}
 
 
 def _write_pack(
@@ -175,7 +173,7 @@ def _write_pack(
 ) -> dict[str, Any]:
     folder = root / "runs" / f"{SOURCE}@{epoch:g}" / target / recipe / "seeds-0-4"
     folder.mkdir(parents=True, exist_ok=True)
-    who = {"source": SOURCE, "epoch": epoch, "target": target, "recipe": recipe}
+    who = _identity(epoch, target, recipe)
     tables = _simulate(epoch, target, recipe)
     for table, rows in tables.items():
         columns = {name: [row[name] for row in rows] for name in rows[0]}
@@ -187,18 +185,10 @@ def _write_pack(
     )
     spec = who | {"seeds": list(SEEDS)}
     trained = [f"{name}.parquet" for name in ("steps", "validations", "deployments", "runs")]
-    facts = {"device": "cpu", "precision": "bf16"}
-    return who | {
-        "path": str(folder),
-        "seeds": list(seeds),
-        "stages": {
-            "finetune": record(folder, "finetune", "finetune", spec, trained, facts),
-            "deploy": record(folder, "deploy", "deploy", spec, ["adp.parquet"], {}),
-            "forgetting": record(
-                folder, "forgetting", "forgetting", spec, ["forgetting.parquet"], {}
-            ),
-        },
-    }
+    record(folder, "finetune", spec, trained, {"device": "cpu", "precision": "bf16"})
+    record(folder, "deploy", spec, ["adp.parquet"], {})
+    record(folder, "forgetting", spec, ["forgetting.parquet"], {})
+    return who | {"path": str(folder), "seeds": list(seeds)}
 
 
 _TYPES = {"diverged_step": pa.int64(), "warmup_end_step": pa.int64(), "loss": pa.float64()}
@@ -219,7 +209,8 @@ def _simulate_run(
 ) -> dict[str, list[dict[str, Any]]]:
     salt = int.from_bytes(hashlib.sha256(f"{recipe} {epoch} {target}".encode()).digest()[:4])
     noise = np.random.default_rng([salt, seed])
-    pairing = np.random.default_rng([99, seed]).normal(0, 0.004)  # what runs of a seed share
+    pairing = np.random.default_rng([99, seed]).normal(0, 0.01)  # what runs of a seed share
+    own = noise.normal(0, 0.012)
     end, half, kept, distance = SHAPES[recipe]
     if target != "digits":
         end, half, kept = end - 0.125, half * 2.2, kept - 0.17 * (recipe != "feature-extraction")
@@ -232,7 +223,9 @@ def _simulate_run(
         value = 0.1 + (end - 0.1) * (1 - (1 + step / half) ** -1.3)
         if switch and step > switch:
             value -= 0.24 * math.exp(-(step - switch) / 16)
-        return float(np.clip(value + pairing + noise.normal(0, 0.012 / (1 + step / 20)), 0.05, 1))
+        return float(
+            np.clip(value + pairing + own + noise.normal(0, 0.02 / (1 + step / 20)), 0.05, 1)
+        )
 
     val = {step: accuracy(step) for step in (0, *VALIDATIONS)}
     best = {t: max((s for s in VALIDATIONS if s <= t), key=lambda s: (val[s], -s), default=0)
@@ -248,10 +241,11 @@ def _simulate_run(
     source = {step: before if recipe == "feature-extraction" else retained(step) for step in test}
     start = 2.5e-7 if recipe == "fast" else 4.47
     growth = 2.6 if recipe in ("fast", "feature-extraction", "warmup") else 0.9
+    size = 1 + 5 * pairing
     return {
         "steps": [
             {"step": step, "loss": None if step == 0 else 2.3 * (1 - val_at(val, step)) + 0.05,
-             "head_norm": math.hypot(start, growth * math.log1p(step / half)) * (1 + 0.01 * pairing),
+             "head_norm": size * math.hypot(start, growth * math.log1p(step / half)),
              "diverged": False}
             for step in range(STEPS + 1)
         ],
@@ -268,8 +262,8 @@ def _simulate_run(
             for t, s in best.items()
         ],
         "forgetting": [
-            {"step": t, "deployed_step": s, "top1": source[s], "top5": min(1.0, 0.5 + source[s] / 2),
-             "top1_before": before, "forgotten": before - source[s]}
+            {"step": t, "deployed_step": s, "top1": source[s],
+             "top5": min(1.0, 0.5 + source[s] / 2), "top1_before": before, "forgotten": before - source[s]}
             for t, s in best.items()
         ],
         "runs": [
@@ -284,7 +278,9 @@ def val_at(val: dict[int, float], step: int) -> float:
     return val[max(s for s in val if s <= step)]
 
 
-def write_parquet(path: Path, columns: dict[str, list], types: dict[str, pa.DataType] | None = None):
+def write_parquet(
+    path: Path, columns: dict[str, list], types: dict[str, pa.DataType] | None = None
+):
     """Write columns, with explicit types where inference would not do."""
     types = types or {}
     arrays = {name: pa.array(values, types.get(name)) for name, values in columns.items()}

@@ -1,4 +1,4 @@
-"""A5: leaving warm-up overshoots (FAST, section 6.2)."""
+"""A5: leaving warm-up overshoots (FAST, section 6.4)."""
 
 from fastpipe.reporting.claims.claim import Claim
 
@@ -7,7 +7,7 @@ __all__ = ["CLAIM"]
 CLAIM = Claim(
     id="A5",
     title="Leaving warm-up costs accuracy at first",
-    source="FAST, §6.2, Fig. 7",
+    source="FAST, §6.4, Fig. 7",
     statistic=(
         "Largest drop of validation accuracy within 20 steps after the switch to joint training "
         "(highest point to a later lower one, the switch included); warm-up minus FAST over the "

@@ -1,4 +1,4 @@
-"""A7: FAST dominates every baseline rate (FAST, section 6.4)."""
+"""A7: FAST dominates every baseline rate (FAST, section 6.6)."""
 
 from fastpipe.reporting.claims.claim import Claim
 
@@ -7,7 +7,7 @@ __all__ = ["CLAIM"]
 CLAIM = Claim(
     id="A7",
     title="FAST is ahead of every baseline rate at any time",
-    source="FAST, §6.4, Figs 10–12",
+    source="FAST, §6.6, Figs 10–12",
     statistic=(
         "ADP-AUC (area under test accuracy of what one would deploy, against log step); FAST "
         "minus baseline, against every baseline"

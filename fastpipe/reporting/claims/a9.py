@@ -7,7 +7,7 @@ __all__ = ["CLAIM"]
 CLAIM = Claim(
     id="A9",
     title="FAST ends closer to the pretrained network",
-    source="FAST, §6.6, Table 1",
+    source="FAST, §6.7, Table 1",
     statistic=(
         "Distance travelled ‖θ* − θ_source‖₂ of the body deployed at the end; baseline minus "
         "FAST, for every baseline"

@@ -2,18 +2,22 @@
 -- Identity of a run: source, epoch, target, recipe (the variant's name), seed.
 
 CREATE TABLE study (
-    name VARCHAR, title VARCHAR, description VARCHAR
+    name VARCHAR, title VARCHAR, description VARCHAR, scale VARCHAR
 );
+COMMENT ON COLUMN study.scale IS 'one sentence on data, network and steps at this scale';
 
 CREATE TABLE arms (
     position INTEGER, arm VARCHAR, role VARCHAR,
-    source VARCHAR, epoch DOUBLE, target VARCHAR, recipe VARCHAR, seeds BIGINT[]
+    source VARCHAR, epoch DOUBLE, target VARCHAR, recipe VARCHAR, seeds BIGINT[],
+    alpha DOUBLE, beta DOUBLE
 );
 COMMENT ON TABLE arms IS 'what the study compares: a label for each recipe on each snapshot and target';
 COMMENT ON COLUMN arms.position IS 'place of the label in legends, from 0';
 COMMENT ON COLUMN arms.role IS 'fast, baseline, warmup, feature-extraction, scratch or other';
 COMMENT ON COLUMN arms.epoch IS 'pretraining epochs of the snapshot that the runs start from';
 COMMENT ON COLUMN arms.recipe IS 'name of the recipe variant';
+COMMENT ON COLUMN arms.alpha IS 'learning rate of the head';
+COMMENT ON COLUMN arms.beta IS 'learning rate of the body';
 
 CREATE TABLE datasets (
     dataset VARCHAR, size INTEGER, channels INTEGER, classes VARCHAR[],

@@ -1,0 +1,169 @@
+"""How charts and page look: one set of colour names, in light, dark, and as CSS variables.
+
+Arms have the Okabe–Ito palette (Okabe & Ito 2008, "Color universal design"), its yellow and black
+replaced by an indigo and a grey; the dark set is the same hues, lighter.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+__all__ = ["ARM_COLOURS", "DARK", "FONT", "LIGHT", "VARIABLES", "Colours", "chart_config", "css"]
+
+FONT = 'Inter, "Helvetica Neue", "Liberation Sans", Arial, sans-serif'
+
+ARM_COLOURS = 8
+
+
+@dataclass(frozen=True)
+class Colours:
+    """Every colour there is, by what it is for."""
+
+    paper: str
+    """Background of the page and of chart files."""
+    raised: str
+    """Background of tooltips and buttons."""
+    ink: str
+    """Text."""
+    muted: str
+    """Captions, axis labels."""
+    line: str
+    """Grid and hairlines."""
+    accent: str
+    """Links, and the cells of the class-flow picture."""
+    arms: tuple[str, ...]
+
+
+LIGHT = Colours(
+    paper="#ffffff",
+    raised="#ffffff",
+    ink="#1b1d21",
+    muted="#5d636d",
+    line="#e3e5e9",
+    accent="#0b5c94",
+    arms=(
+        "#d55e00",
+        "#0072b2",
+        "#52aee2",
+        "#009e73",
+        "#c46a9b",
+        "#757a82",
+        "#dd9900",
+        "#4b3b9e",
+    ),
+)
+
+DARK = Colours(
+    paper="#14161a",
+    raised="#1e2127",
+    ink="#e9eaed",
+    muted="#a0a6b1",
+    line="#2c3038",
+    accent="#7cbcf0",
+    arms=(
+        "#ff8438",
+        "#3f97dd",
+        "#a4dbff",
+        "#1fbf91",
+        "#ea9cc8",
+        "#969ca7",
+        "#f5c04a",
+        "#9a8cf0",
+    ),
+)
+
+
+def _names(colours: Colours) -> dict[str, str]:
+    """CSS variable → colour."""
+    flat = asdict(colours)
+    arms = flat.pop("arms")
+    return {f"--{name}": value for name, value in flat.items()} | {
+        f"--arm-{i}": value for i, value in enumerate(arms)
+    }
+
+
+VARIABLES = Colours(
+    **{name: f"var(--{name})" for name in asdict(LIGHT) if name != "arms"},
+    arms=tuple(f"var(--arm-{i})" for i in range(ARM_COLOURS)),
+)
+"""For charts inside the page, whose stylesheet gives the variables their values."""
+
+
+def css(colours: Colours) -> str:
+    """Declarations of the CSS variables."""
+    return "".join(f"{name}:{value};" for name, value in _names(colours).items())
+
+
+def chart_config(colours: Colours, arm_colours: list[int]) -> dict[str, Any]:
+    """Vega-Lite's `config`: fonts, axes, and the arms' colours in the order of the arms.
+
+    Chart specs themselves name no colour, so a chart takes the theme that it is compiled with.
+    """
+    axis = {
+        "domain": False,
+        "grid": False,
+        "labelColor": colours.muted,
+        "labelFontSize": 11,
+        "labelPadding": 6,
+        "tickColor": colours.line,
+        "tickSize": 5,
+        "titleColor": colours.muted,
+        "titleFontSize": 11.5,
+        "titleFontWeight": "normal",
+        "titlePadding": 10,
+    }
+    return {
+        "background": colours.paper,
+        "font": FONT,
+        "padding": {"left": 4, "right": 12, "top": 6, "bottom": 4},
+        "view": {"stroke": None},
+        "axis": axis,
+        "axisX": {"domain": True, "domainColor": colours.line},
+        "axisY": {
+            "grid": True,
+            "gridColor": colours.line,
+            "ticks": False,
+            "titleAngle": 0,
+            "titleAlign": "left",
+            "titleAnchor": "end",
+            "titleX": 0,
+            "titleY": -14,
+            "titleBaseline": "bottom",
+        },
+        "legend": {
+            "orient": "bottom",
+            "direction": "horizontal",
+            "columns": 3,
+            "columnPadding": 18,
+            "labelColor": colours.ink,
+            "labelFontSize": 12,
+            "labelLimit": 260,
+            "symbolType": "stroke",
+            "symbolStrokeWidth": 3,
+            "symbolOpacity": 1,
+            "offset": 16,
+            "title": None,
+        },
+        "title": {
+            "color": colours.ink,
+            "subtitleColor": colours.muted,
+            "anchor": "start",
+            "fontSize": 14,
+            "fontWeight": 600,
+            "subtitleFontSize": 12,
+            "subtitlePadding": 4,
+            "offset": 26,
+        },
+        "range": {
+            "category": [colours.arms[i % ARM_COLOURS] for i in arm_colours],
+        },
+        "style": {
+            "guide": {"stroke": colours.muted, "strokeDash": [3, 3], "opacity": 0.8},
+            "note": {"fill": colours.muted, "fontSize": 11},
+            "window": {"fill": colours.muted, "fillOpacity": 0.09},
+            "series": {"fill": colours.ink},
+            "series-line": {"stroke": colours.ink},
+            "flow": {"fill": colours.accent},
+            "on-flow": {"fill": colours.paper, "fontSize": 10.5},
+            "off-flow": {"fill": colours.ink, "fontSize": 10.5},
+        },
+    }
