@@ -118,8 +118,10 @@ def _guarded() -> Iterator[None]:
 
     torchvision before 0.29 unpacks tar archives without any filter.
     """
-    filter_before, timeout_before = tarfile.TarFile.extraction_filter, socket.getdefaulttimeout()
-    tarfile.TarFile.extraction_filter = staticmethod(tarfile.data_filter)
+    timeout_before = socket.getdefaulttimeout()
+    filter_before = getattr(tarfile.TarFile, "extraction_filter", None)
+    if hasattr(tarfile, "data_filter"):  # Python 3.11.4 and later
+        tarfile.TarFile.extraction_filter = staticmethod(tarfile.data_filter)
     socket.setdefaulttimeout(_PATIENCE_S)
     try:
         yield

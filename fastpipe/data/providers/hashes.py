@@ -44,9 +44,7 @@ def _find(root: Path, name: str) -> Path:
     unpacked = [p for p in same if p.suffix != ".gz"] or same
     if len(unpacked) != 1:
         count = "no file" if not unpacked else f"{len(unpacked)} files"
-        raise UnavailableError(
-            f"sha256 names {name!r}, but {root} holds {count} of that name"
-        )
+        raise UnavailableError(f"sha256 names {name!r}, but {root} holds {count} of that name")
     return unpacked[0]
 
 

@@ -1,5 +1,6 @@
 """Malicious archives leave nothing outside their folder."""
 
+import errno
 import io
 import os
 import tarfile
@@ -83,4 +84,22 @@ def test_set_user_id_bits_are_dropped(tmp_path):
     info, content = _member("x")
     info.mode = 0o6777
     unpack_tar(_tar(tmp_path / "a.tgz", (info, content)), tmp_path / "to")
-    assert (tmp_path / "to/x").stat().st_mode & 0o6022 == 0
+    assert (tmp_path / "to/x").stat().st_mode & 0o7111 == 0
+
+
+def test_of_two_members_of_one_name_the_last_counts_and_a_folder_is_no_file(tmp_path):
+    twice = [_member("x", content=b"1"), _member("x", content=b"2")]
+    unpack_tar(_tar(tmp_path / "a.tgz", *twice), tmp_path / "to")
+    assert (tmp_path / "to/x").read_bytes() == b"2"
+    both = [_member("y"), _member("y/z")]
+    with pytest.raises(ArchiveError, match=r"a\.tgz cannot be unpacked"):
+        unpack_tar(_tar(tmp_path / "a.tgz", *both), tmp_path / "to")
+
+
+def test_a_full_disk_is_not_the_archives_fault(tmp_path, monkeypatch):
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "no space left")
+
+    monkeypatch.setattr("shutil.copyfileobj", full)
+    with pytest.raises(OSError, match="no space left"):
+        unpack_tar(_tar(tmp_path / "a.tgz", _member("x")), tmp_path / "to")
