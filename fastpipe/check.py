@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fastpipe.audit import Audit, State, audit
-from fastpipe.config.names import number_name
+from fastpipe.config.names import STAGES, number_name
 from fastpipe.config.plan import Job, Plan
 from fastpipe.config.problems import nearest
 from fastpipe.errors import UserError
@@ -17,10 +17,6 @@ from fastpipe.estimate import Estimate
 
 __all__ = ["print_plan"]
 
-_STAGES = (
-    *("prepare", "pretrain", "features", "similarity", "finetune", "deploy", "forgetting"),
-    *("collect", "report"),
-)
 _STATES = {
     State.CURRENT: Text("done", "green"),
     State.STALE: Text("stale", "yellow"),
@@ -110,7 +106,7 @@ def _arms(plan: Plan, study: str, found: Audit) -> Table:
 def _stages(jobs: list[Job], estimate: Estimate, found: Audit) -> Table:
     numbers = ["jobs", "done", "stale", "to do", "images to process"]
     table = _table("Stages", ["stage", *numbers], numbers)
-    for stage in _STAGES:
+    for stage in STAGES:
         own = [job for job in jobs if job.stage == stage]
         states = [found.state(job) for job in own]
         open_jobs = [job for job in own if found.state(job) is not State.CURRENT]

@@ -1,5 +1,7 @@
 """Which network carries the features."""
 
+from typing import Annotated
+
 from pydantic import Field
 
 from fastpipe.config.model import Model
@@ -11,6 +13,6 @@ class Backbone(Model):
     name: str = "small-cnn"
     """`small-cnn`, `lenet5`, or any classification model of torchvision (`resnet18`, …)."""
 
-    widths: tuple[int, ...] = Field(default=(16, 32, 64), min_length=1)
+    widths: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(16, 32, 64), min_length=1)
     """`small-cnn` only: channels after each 3×3 convolution. The first, and every one that is wider
     than the one before, halves the resolution; the last width is the feature length D."""

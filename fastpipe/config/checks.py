@@ -3,24 +3,23 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from fastpipe.config.backbone_names import BACKBONES
 from fastpipe.config.config import Config
 from fastpipe.config.dataset import Dataset, FolderProvider, SklearnProvider, TorchvisionProvider
 from fastpipe.config.expansion import (
+    BASE_SCALE,
     Target,
-    invalid_overrides,
+    invalid_values,
     parse_snapshot,
     renamed,
     study_targets,
     variants,
 )
-from fastpipe.config.names import Snapshot
+from fastpipe.config.names import STAGES, Snapshot
 from fastpipe.config.problems import nearest
 from fastpipe.config.recipe import Recipe
 from fastpipe.config.source import Source
-from fastpipe.config.study import Arm
+from fastpipe.config.study import Arm, Scalar
 
 __all__ = ["class_count", "cross_check"]
 
@@ -28,7 +27,7 @@ Key = tuple[str | int, ...]
 Found = Iterator[tuple[Key, str]]
 
 CLAIMS = Path(__file__).parent.parent / "reporting" / "claims"
-"""One module for each claim; its name is the claim's."""
+"""Holds one module for each claim, named after it, for example `a7.py`."""
 
 _TORCHVISION_CLASSES = {
     **dict.fromkeys(["MNIST", "FashionMNIST", "KMNIST", "QMNIST", "CIFAR10", "SVHN", "STL10"], 10),
@@ -36,6 +35,8 @@ _TORCHVISION_CLASSES = {
     "ImageNet": 1000,
 }
 _LONGEST_NAME = 200
+_RULES = {"all", *STAGES}
+"""Names of rules, by which Snakemake knows its targets; a study needs another."""
 
 
 def cross_check(config: Config, broken: set[Key]) -> Found:
@@ -51,7 +52,8 @@ def cross_check(config: Config, broken: set[Key]) -> Found:
         for field, message in _recipe(recipe):
             yield ("recipes", name, field), message
     yield from _studies(config, broken)
-    for target in _well_formed_targets(config):
+    for target in study_targets(config).values():
+        yield from _scale(config, broken, target)
         for name, arm in target.study.arms.items():
             yield from _arm(config, broken, target, name, arm)
 
@@ -143,16 +145,21 @@ def _start(config: Config, broken: set[Key], name: str, source: Source) -> Found
         yield key, f"{text!r} means {len(snapshots)} snapshots; name one"
     if config.sources[origin].backbone != source.backbone:
         yield key, f"{origin} has another backbone than {name}"
-    visited = [name]
-    while origin in config.sources and config.sources[origin].start:
-        if origin in visited:
-            yield (
-                key,
-                f"sources start from each other in a circle: {' → '.join([*visited, origin])}",
-            )
-            return
-        visited.append(origin)
-        origin = config.sources[origin].start.partition("@")[0]
+    for message in _misfit(config, config.sources[origin], source.dataset):
+        yield key, message
+    if circle := _circle(config, name):
+        yield key, f"sources start from each other in a circle: {' → '.join(circle)}"
+
+
+def _circle(config: Config, name: str) -> list[str] | None:
+    """The sources from a source back to one already passed, if they start from each other."""
+    passed = [name]
+    while name in config.sources and config.sources[name].start:
+        name = config.sources[name].start.partition("@")[0]
+        if name in passed:
+            return [*passed, name]
+        passed.append(name)
+    return None
 
 
 def _recipe(recipe: Recipe) -> Iterator[tuple[str, str]]:
@@ -171,19 +178,17 @@ def _recipe(recipe: Recipe) -> Iterator[tuple[str, str]]:
 
 
 def _studies(config: Config, broken: set[Key]) -> Found:
-    default = config.settings.default_study
-    if config.studies and default not in study_targets(config):
-        hint = nearest(default, study_targets(config))
-        yield ("settings", "default_study"), f"there is no study {default!r}; {hint}"
-    owners: dict[str, str] = {}
-    claims = {path.stem.upper() for path in CLAIMS.glob("[!_]*.py")}
+    if not any(section in ("settings", "studies") for section, *_ in broken):
+        yield from _default_study(config)
+    owners = dict.fromkeys(_RULES, "a rule of the workflow")
+    claims = {path.stem.upper() for path in CLAIMS.glob("[a-z][0-9]*.py")}
     for name, study in config.studies.items():
         key = ("studies", name)
-        for scale in study.scales or {"demo": None}:
-            target = name if scale == "demo" else f"{name}-{scale}"
-            other = owners.setdefault(target, name)
-            if other != name or target in ("all",):
-                yield key, f"the target {target!r} already stands for something else"
+        for scale in study.scales or {BASE_SCALE: None}:
+            target = name if scale == BASE_SCALE else f"{name}-{scale}"
+            owner = owners.setdefault(target.casefold(), f"the study {name!r}")
+            if owner != f"the study {name!r}":
+                yield key, f"the target {target!r} already stands for {owner}"
         for index, included in enumerate(study.includes):
             if message := _missing(config, broken, "studies", included):
                 yield (*key, "includes", index), message
@@ -194,6 +199,15 @@ def _studies(config: Config, broken: set[Key]) -> Found:
         for index, claim in enumerate(study.claims):
             if claim not in claims:
                 yield (*key, "claims", index), f"unknown claim {claim!r}; {nearest(claim, claims)}"
+
+
+def _default_study(config: Config) -> Found:
+    default = config.settings.default_study
+    if not config.studies:
+        yield ("studies",), "there is no study; declare one, with arms"
+    elif default not in study_targets(config):
+        hint = nearest(default, study_targets(config))
+        yield ("settings", "default_study"), f"there is no study {default!r}; {hint}"
 
 
 def _all_includes(config: Config, name: str) -> set[str]:
@@ -207,64 +221,96 @@ def _all_includes(config: Config, name: str) -> set[str]:
     return found
 
 
-def _well_formed_targets(config: Config) -> list[Target]:
-    return list(study_targets(config).values())
+def _scale(config: Config, broken: set[Key], target: Target) -> Found:
+    key = ("studies", target.study_name, "scales", target.scale_name)
+    for field, value in target.scale.overrides.items():
+        for message in _override(Recipe(), field, value):
+            yield (*key, "overrides", field), message
+    arms = target.study.arms.values()
+    used = {
+        "sources": {text.partition("@")[0] for arm in arms for text in arm.snapshots},
+        "datasets": {name for arm in arms for name in arm.targets},
+    }
+    for old, new in target.scale.rename.items():
+        sections = [section for section, names in used.items() if old in names]
+        for section in sections:
+            if message := _missing(config, broken, section, new):
+                yield (*key, "rename", old), message
+        if not sections:
+            hint = nearest(old, used["sources"] | used["datasets"])
+            yield (*key, "rename", old), f"no arm uses a source or dataset {old!r}; {hint}"
+
+
+def _override(recipe: Recipe, field: str, value: Scalar | list[Scalar]) -> Iterator[str]:
+    """What is wrong with an override on its own."""
+    if field not in Recipe.model_fields:
+        yield f"recipes have no field {field!r}; {nearest(field, Recipe.model_fields)}"
+    elif value == []:
+        yield "an empty list is a sweep without values"
+    else:
+        yield from invalid_values(recipe, field, value)
+        if isinstance(value, list) and len(set(value)) < len(value):
+            yield f"a value is listed twice in {value}"
 
 
 def _arm(config: Config, broken: set[Key], target: Target, name: str, arm: Arm) -> Found:
     key = ("studies", target.study_name, "arms", name)
-    scale_key = ("studies", target.study_name, "scales")
-    for field in target.scale.overrides:
-        if field not in Recipe.model_fields:
-            hint = nearest(field, Recipe.model_fields)
-            yield (*scale_key, "overrides", field), f"recipes have no field {field!r}; {hint}"
-            return
     snapshots: list[Snapshot] = []
     for index, text in enumerate(arm.snapshots):
-        text = renamed(target.scale, text)
-        source = text.partition("@")[0]
-        if "@" in text and (message := _missing(config, broken, "sources", source)):
+        found, message = _snapshots(config, broken, target, text)
+        snapshots += found
+        if message:
             yield (*key, "snapshots", index), message
-        elif "@" not in text or source in config.sources:
-            try:
-                snapshots += parse_snapshot(config, text)
-            except ValueError as error:
-                yield (*key, "snapshots", index), str(error)
-    datasets = [target.scale.rename.get(dataset, dataset) for dataset in arm.targets]
-    for index, dataset in enumerate(datasets):
-        if message := _missing(config, broken, "datasets", dataset):
+    for index, dataset in enumerate(arm.targets):
+        known = dataset in target.scale.rename  # and then reported there
+        if not known and (message := _missing(config, broken, "datasets", dataset)):
             yield (*key, "targets", index), message
     if message := _missing(config, broken, "recipes", arm.recipe):
         yield (*key, "recipe"), message
+    datasets = [target.scale.rename.get(dataset, dataset) for dataset in arm.targets]
     yield from _arm_recipe(config, target, key, arm, datasets)
-    yield from _channels(config, key, snapshots, datasets)
+    for source in dict.fromkeys(snapshot.source for snapshot in snapshots):
+        for index, dataset in enumerate(datasets):
+            for message in _misfit(config, config.sources[source], dataset):
+                yield (*key, "targets", index), message
+
+
+def _snapshots(
+    config: Config, broken: set[Key], target: Target, text: str
+) -> tuple[list[Snapshot], str | None]:
+    """The snapshots that an arm names, and what is wrong with the name."""
+    written = text.partition("@")[0]
+    text = renamed(target.scale, text)
+    source, at, _ = text.partition("@")
+    if at and source not in config.sources:
+        known = written in target.scale.rename  # and then reported there
+        return [], None if known else _missing(config, broken, "sources", source)
+    try:
+        return parse_snapshot(config, text), None
+    except ValueError as error:
+        return [], str(error)
 
 
 def _arm_recipe(config: Config, target: Target, key: Key, arm: Arm, datasets: list[str]) -> Found:
-    unknown = [field for field in arm.overrides if field not in Recipe.model_fields]
-    for field in unknown:
-        hint = nearest(field, Recipe.model_fields)
-        yield (*key, "overrides", field), f"recipes have no field {field!r}; {hint}"
+    base = config.recipes.get(arm.recipe, Recipe())
+    valid = not any(
+        message
+        for field, value in target.scale.overrides.items()
+        for message in _override(base, field, value)
+    )
     for field, value in arm.overrides.items():
-        if value == []:
-            yield (*key, "overrides", field), "an empty list is a sweep without values"
-    if arm.recipe not in config.recipes or unknown:
-        return
-    overrides = target.scale.overrides | arm.overrides
-    try:
-        expanded = list(variants(arm.recipe, config.recipes[arm.recipe], overrides))
-    except ValidationError as error:
-        for field, message in invalid_overrides(error):
+        for message in _override(base, field, value):
+            valid = False
             yield (*key, "overrides", field), message
+    if arm.recipe not in config.recipes or not valid:
         return
-    for _, variant, recipe in expanded:
+    known = set(_recipe(base))
+    for _, variant, recipe in variants(arm.recipe, base, target.scale.overrides | arm.overrides):
         if len(variant) > _LONGEST_NAME:
-            yield (
-                (*key, "overrides"),
-                f"the name {variant[:40]}… is over {_LONGEST_NAME} signs long",
-            )
-        if arm.overrides:
-            for field, message in _recipe(recipe):
+            message = f"the name {variant[:40]}… has over {_LONGEST_NAME} characters"
+            yield (*key, "overrides"), message
+        for field, message in _recipe(recipe):
+            if (field, message) not in known:
                 yield (*key, "overrides", field), f"{variant}: {message}"
         yield from _balance(config, key, variant, recipe, datasets)
 
@@ -285,23 +331,18 @@ def _balance(config: Config, key: Key, variant: str, recipe: Recipe, datasets: l
             yield (*key, "targets", index), message
 
 
-def _channels(config: Config, key: Key, snapshots: list[Snapshot], datasets: list[str]) -> Found:
-    for source_name in dict.fromkeys(snapshot.source for snapshot in snapshots):
-        source = config.sources[source_name]
-        own = config.datasets.get(source.dataset)
-        for index, name in enumerate(datasets):
-            target = config.datasets.get(name)
-            if own is None or target is None:
-                continue
-            if own.channels != target.channels:
-                message = (
-                    f"{name} has {target.channels} channels but {source_name} was trained on "
-                    f"{own.channels} ({source.dataset}); give both the same `channels`"
-                )
-                yield (*key, "targets", index), message
-            if own.size != target.size and source.backbone.name == "lenet5":
-                message = (
-                    f"{name} has {target.size} px but lenet5 was trained at {own.size} px "
-                    f"({source.dataset}); give both the same `size`"
-                )
-                yield (*key, "targets", index), message
+def _misfit(config: Config, source: Source, dataset: str) -> Iterator[str]:
+    """Why a source's network cannot take the images of a dataset."""
+    own, other = config.datasets.get(source.dataset), config.datasets.get(dataset)
+    if own is None or other is None:
+        return
+    if own.channels != other.channels:
+        yield (
+            f"{dataset} has channels: {other.channels}, but the source was trained on "
+            f"channels: {own.channels} ({source.dataset}); give both the same"
+        )
+    if own.size != other.size and source.backbone.name == "lenet5":
+        yield (
+            f"{dataset} has {other.size} px, but lenet5 was trained at {own.size} px "
+            f"({source.dataset}); give both the same `size`"
+        )

@@ -56,13 +56,16 @@ Provider = Annotated[
 ]
 
 
+Sha256 = Annotated[str, Field(pattern=r"^[0-9A-Fa-f]{64}$")]
+
+
 class Dataset(Model):
     """Images and labels with splits `train`, `val` and `test`, prepared once as uint8 arrays."""
 
     providers: tuple[Provider, ...] = Field(min_length=1)
     """Where to get the images, in this order: the first that succeeds serves."""
 
-    sha256: dict[str, str] = Field(default_factory=dict)
+    sha256: dict[str, Sha256] = Field(default_factory=dict)
     """Expected SHA-256 of provided files by file name, after decompression, whoever serves them."""
 
     size: int = Field(ge=4, le=4096)

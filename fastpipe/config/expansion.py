@@ -7,21 +7,24 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from fastpipe.config.config import Config
+from fastpipe.config.explanations import explain
 from fastpipe.config.names import Snapshot, variant_name
 from fastpipe.config.recipe import Recipe
 from fastpipe.config.study import Arm, Scalar, Scale, Study
 
 __all__ = [
+    "BASE_SCALE",
     "Runs",
     "Target",
-    "base_scale",
+    "invalid_values",
     "parse_snapshot",
+    "renamed",
     "runs_of",
     "study_targets",
     "variants",
 ]
 
-base_scale = "demo"
+BASE_SCALE = "demo"
 """The scale that goes by its study's own name."""
 
 
@@ -32,6 +35,7 @@ class Target:
     name: str
     study_name: str
     study: Study
+    scale_name: str
     scale: Scale
 
 
@@ -53,9 +57,9 @@ def study_targets(config: Config) -> dict[str, Target]:
     """Studies × scales by target name: `study` is the demo scale, `study-scale` any other."""
     targets: dict[str, Target] = {}
     for name, study in config.studies.items():
-        for scale_name, scale in (study.scales or {base_scale: Scale()}).items():
-            target = name if scale_name == base_scale else f"{name}-{scale_name}"
-            targets[target] = Target(target, name, study, scale)
+        for scale_name, scale in (study.scales or {BASE_SCALE: Scale()}).items():
+            target = name if scale_name == BASE_SCALE else f"{name}-{scale_name}"
+            targets[target] = Target(target, name, study, scale_name, scale)
     return targets
 
 
@@ -130,9 +134,10 @@ def renamed(scale: Scale, snapshot: str) -> str:
     return f"{scale.rename.get(source, source)}{at}{epoch}"
 
 
-def invalid_overrides(error: ValidationError) -> list[tuple[str, str]]:
-    """(field, message) of each override that a recipe refuses."""
-    return [
-        (str(detail["loc"][-1]), f"{detail['msg'].lower()}; found {detail['input']!r}")
-        for detail in error.errors(include_url=False)
-    ]
+def invalid_values(recipe: Recipe, field: str, value: Scalar | list[Scalar]) -> Iterator[str]:
+    """What is wrong with an override of a recipe's field, each value of a sweep on its own."""
+    for single in value if isinstance(value, list) else [value]:
+        try:
+            Recipe.model_validate(recipe.model_dump(mode="json") | {field: single})
+        except ValidationError as error:
+            yield from (message for _, message in explain(error, Recipe))

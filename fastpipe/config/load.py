@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
-from pydantic_core import ErrorDetails, to_json
+from pydantic_core import to_json
 
 from fastpipe.config.checks import cross_check
 from fastpipe.config.config import SECTIONS, Config
+from fastpipe.config.explanations import BAD_NAME, explain
 from fastpipe.config.model import Name
 from fastpipe.config.problems import ConfigurationError, Place, Problem, nearest
 from fastpipe.config.yaml_text import KeyPath, read_yaml
@@ -26,43 +27,56 @@ def yaml_files(folder: Path) -> list[Path]:
 def load(paths: Iterable[Path]) -> Config:
     """Read, merge, validate and cross-check configuration files.
 
-    Files are merged in the given order: mappings by key, anything else is replaced.
+    Files are merged in the given order: mappings by key, anything else is replaced; a section
+    without a value changes nothing.
 
     Raises:
         ConfigurationError: with every problem found, each with file, line, key path, value and,
-            for a name, the nearest valid one.
+            for a name, the nearest valid one. Entries of a file that could not be read at all
+            are not reported as missing.
     """
-    data, places, problems = _merge_files(paths)
-    sections: dict[str, Any] = {}
-    for key in data:
-        if key not in SECTIONS:
-            where = _place(places, (key,))
-            problems.append(Problem(where, (key,), f"unknown section; {nearest(key, SECTIONS)}"))
-    for section, model in SECTIONS.items():
-        entries = data.get(section) or {}
-        sections[section] = _validate_section(section, model, entries, places, problems)
-    config = Config(**sections)
-    broken = {problem.key[:2] for problem in problems}
-    for key, message in cross_check(config, broken):
-        problems.append(Problem(_place(places, key), key, message))
-    if problems:
-        raise ConfigurationError(problems)
+    files = _Files()
+    for path in paths:
+        files.add(path)
+    config = Config(**{name: _section(files, name, model) for name, model in SECTIONS.items()})
+    if all(problem.key for problem in files.problems):
+        broken = {problem.key[:2] for problem in files.problems}
+        for key, message in cross_check(config, broken):
+            files.problem(key, message)
+    if files.problems:
+        raise ConfigurationError(files.problems)
     return config
 
 
-def _merge_files(paths: Iterable[Path]) -> tuple[dict, dict[KeyPath, Place], list[Problem]]:
-    data: dict[str, Any] = {}
-    places: dict[KeyPath, Place] = {}
-    problems: list[Problem] = []
-    for path in paths:
+class _Files:
+    """Merged data of configuration files, the place of every value, and all problems."""
+
+    def __init__(self) -> None:
+        self.sections: dict[str, Any] = {}
+        self.places: dict[KeyPath, Place] = {}
+        self.problems: list[Problem] = []
+
+    def add(self, path: Path) -> None:
+        """Merge a file over those before it."""
         document = read_yaml(path)
-        problems += document.problems
-        if document.data and not isinstance(document.data, dict):
-            problems.append(Problem(Place(path, 1), (), "must be a mapping with sections as keys"))
-        elif document.data:
-            _merge(data, document.data)
-            places |= document.places
-    return data, places, problems
+        self.problems += document.problems
+        self.places |= document.places
+        if document.data is None:
+            return
+        if not isinstance(document.data, dict):
+            message = f"must be a mapping with sections as keys; valid: {', '.join(SECTIONS)}"
+            self.problem((), message)
+            return
+        for section in document.data.keys() - SECTIONS.keys():
+            self.problem((section,), f"unknown section; {nearest(section, SECTIONS)}")
+        known = {key: value for key, value in document.data.items() if key in SECTIONS}
+        _merge(self.sections, {key: value for key, value in known.items() if value is not None})
+
+    def problem(self, key: KeyPath, message: str) -> None:
+        """Note a problem at the place of a key, or of the nearest one above it."""
+        above = (key[:length] for length in range(len(key), -1, -1))
+        place = next((self.places[key] for key in above if key in self.places), None)
+        self.problems.append(Problem(place or Place(Path("configuration"), 0), key, message))
 
 
 def _merge(base: dict[str, Any], over: dict[str, Any]) -> None:
@@ -73,102 +87,30 @@ def _merge(base: dict[str, Any], over: dict[str, Any]) -> None:
             base[key] = value
 
 
-def _validate_section(
-    section: str,
-    model: type[BaseModel],
-    entries: Any,
-    places: dict[KeyPath, Place],
-    problems: list[Problem],
-) -> Any:
+def _section(files: _Files, section: str, model: type[BaseModel]) -> Any:
+    entries = files.sections.get(section, {})
     if section == "settings":
-        return _validate(model, entries, (section,), places, problems) or model()
+        return _validate(files, (section,), model, entries) or model()
     if not isinstance(entries, dict):
-        key = (section,)
-        message = f"must be a mapping from names to entries, not {entries!r}"
-        problems.append(Problem(_place(places, key), key, message))
+        files.problem((section,), f"must be a mapping from names to entries, not {entries!r}")
         return {}
     valid = {}
     for name, entry in entries.items():
-        key = (section, name)
         try:
             _NAME.validate_python(name)
         except ValidationError:
-            message = (
-                f"the name {name!r} is not allowed: at most 64 letters, digits, '.', '_' and '-', "
-                "starting with a letter or digit and not ending in a dot"
-            )
-            problems.append(Problem(_place(places, key), key, message))
-        checked = _validate(model, entry, key, places, problems)
+            files.problem((section, name), BAD_NAME)
+        checked = _validate(files, (section, name), model, entry)
         if checked is not None:
             valid[name] = checked
     return valid
 
 
-def _validate(
-    model: type[BaseModel],
-    entry: Any,
-    key: KeyPath,
-    places: dict[KeyPath, Place],
-    problems: list[Problem],
-) -> BaseModel | None:
+def _validate(files: _Files, key: KeyPath, model: type[BaseModel], entry: Any) -> BaseModel | None:
     try:
         # JSON mode: lists may stand for tuples, nothing else is converted.
         return model.model_validate_json(to_json(entry, inf_nan_mode="constants"))
     except ValidationError as error:
-        for detail in error.errors(include_url=False):
-            path = (*key, *_user_path(detail["loc"], entry))
-            problems.append(Problem(_place(places, path), path, _explain(detail, model)))
+        for below, message in explain(error, model):
+            files.problem((*key, *below), message)
         return None
-
-
-def _user_path(loc: tuple[int | str, ...], entry: Any) -> KeyPath:
-    """Drop from pydantic's location the parts that name a union's member, not a key."""
-    path: list[int | str] = []
-    for part in loc:
-        known = isinstance(entry, dict) and part in entry
-        known |= isinstance(entry, list) and isinstance(part, int) and part < len(entry)
-        if known:
-            path.append(part)
-            entry = entry[part]
-        elif part == loc[-1] and isinstance(entry, dict):
-            path.append(part)
-    return tuple(path)
-
-
-def _explain(detail: ErrorDetails, model: type[BaseModel]) -> str:
-    value = detail["input"]
-    match detail["type"]:
-        case "extra_forbidden":
-            key = str(detail["loc"][-1])
-            return f"unknown key; {nearest(key, _siblings(model, detail['loc']))}"
-        case "missing":
-            return "is missing"
-        case "literal_error" | "union_tag_invalid":
-            expected = detail.get("ctx", {}).get("expected") or detail["ctx"]["expected_tags"]
-            names = [name.strip("' ") for name in expected.replace(" or ", ",").split(",")]
-            return f"{value!r} is not one of them; {nearest(str(value), names)}"
-    message = detail["msg"][0].lower() + detail["msg"][1:]
-    return f"{message}; found {_short(value)}"
-
-
-def _siblings(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
-    """Field names at the place of an unknown key: of the model itself or of any model below."""
-    schema = model.model_json_schema()
-    models = [schema, *schema.get("$defs", {}).values()]
-    names = {str(part) for part in loc[:-1]}
-    if not names:
-        return list(schema["properties"])
-    return sorted({field for part in models for field in part.get("properties", {})})
-
-
-def _short(value: Any, limit: int = 80) -> str:
-    text = repr(value)
-    return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
-def _place(places: dict[KeyPath, Place], key: KeyPath) -> Place:
-    """The place of a key, or of the nearest one above it that was written."""
-    for length in range(len(key), -1, -1):
-        if key[:length] in places:
-            return places[key[:length]]
-    return Place(Path("configuration"), 0)

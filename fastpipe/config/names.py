@@ -6,6 +6,7 @@ from pathlib import Path
 
 __all__ = [
     "RESULTS",
+    "STAGES",
     "WORK",
     "Pack",
     "Snapshot",
@@ -18,6 +19,12 @@ __all__ = [
     "study_folder",
     "variant_name",
 ]
+
+STAGES = (
+    *("prepare", "pretrain", "features", "similarity", "finetune", "deploy", "forgetting"),
+    *("collect", "report"),
+)
+"""The stages, inputs before their users. One stage = one rule = one subcommand = one function."""
 
 RESULTS = Path("results")
 """What the graph writes, relative to the working directory."""

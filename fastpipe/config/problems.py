@@ -12,13 +12,14 @@ __all__ = ["ConfigurationError", "Place", "Problem", "nearest"]
 
 @dataclass(frozen=True)
 class Place:
-    """A line of a file; line 0 is the file as a whole."""
+    """A line and column of a file, counted from 1; line 0 is the file as a whole."""
 
     file: Path
     line: int
+    column: int = 1
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}" if self.line else str(self.file)
+        return f"{self.file}:{self.line}:{self.column}" if self.line else str(self.file)
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Problem:
     """One thing to mend.
 
     Attributes:
-        place: file and line.
+        place: file, line and column.
         key: the path of keys that leads to the value, empty for the whole file.
         message: what is wrong, including the value, and what would be right.
     """
@@ -45,7 +46,9 @@ class ConfigurationError(UserError):
 
     def __init__(self, problems: Iterable[Problem]):
         unique = {str(problem): problem for problem in problems}
-        self.problems = sorted(unique.values(), key=lambda p: (str(p.place.file), p.place.line))
+        self.problems = sorted(
+            unique.values(), key=lambda p: (str(p.place.file), p.place.line, p.place.column)
+        )
         count = len(self.problems)
         head = "1 problem" if count == 1 else f"{count} problems"
         lines = [f"  {problem}" for problem in self.problems]
@@ -57,8 +60,9 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     valid = sorted(valid)
     if not valid:
         return "there are none"
-    matches = difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
+    folded = {text.casefold(): text for text in valid}
+    matches = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.5)
     if matches:
-        return f"did you mean {matches[0]!r}?"
+        return f"did you mean {folded[matches[0]]!r}?"
     shown = ", ".join(valid[:8]) + (", …" if len(valid) > 8 else "")
     return f"valid: {shown}"
