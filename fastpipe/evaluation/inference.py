@@ -14,12 +14,10 @@ Symbols: n images, M of them in a batch, D features, N classes.
 
 import copy
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from fastpipe.data.arrays import Split
 from fastpipe.models.folding import FoldedBody
@@ -28,7 +26,7 @@ from fastpipe.models.network import Network, Precision
 __all__ = ["Evaluator", "Score", "images_per_batch"]
 
 _PIXELS_PER_BATCH = {"cpu": 2**19, "cuda": 2**24}
-_SCORES_PER_BATCH = 2**24  # logits held at once when scoring features: 64 MiB in fp32
+_LOGITS_AT_ONCE = 2**24  # 64 MiB in fp32
 
 
 class Score(NamedTuple):
@@ -93,11 +91,7 @@ class Evaluator:
 
     def score(self, split: Split) -> Score:
         """Loss and accuracies of the network's own head, in one pass over the images."""
-        tally = _Tally(classes=len(self._weight))
-        labels = split.labels.split(self._images_per_batch(split.images))
-        for features, some in zip(self.feature_batches(split), labels, strict=True):
-            tally.add(features, self._weight, self._bias, some)
-        return tally.score()
+        return self.score_head(self.features(split), self._weight, self._bias, split.labels)
 
     def score_head(
         self, features: Tensor, head_weight: Tensor, head_bias: Tensor | None, labels: Tensor
@@ -109,13 +103,21 @@ class Evaluator:
             head_weight: [N, D].
             head_bias: [N], or None.
             labels: int64 [n].
+
+        Raises:
+            ValueError: there are no images.
         """
+        images, classes = len(labels), len(head_weight)
+        if not images:
+            raise ValueError("no images to score")
         weight, bias = (None if t is None else t.to(features) for t in (head_weight, head_bias))
-        tally = _Tally(classes=len(weight))
-        rows = max(1, _SCORES_PER_BATCH // len(weight))
-        for some, their_labels in zip(features.split(rows), labels.split(rows), strict=True):
-            tally.add(some, weight, bias, their_labels)
-        return tally.score()
+        labels = labels.to(features.device)
+        rows = max(1, _LOGITS_AT_ONCE // classes)
+        parts = zip(features.split(rows), labels.split(rows), strict=True)
+        sums = sum(_sums(some, weight, bias, theirs) for some, theirs in parts)
+        loss, first, fifth = sums.tolist()
+        top5 = fifth / images if classes > 5 else None
+        return Score(loss / images, first / images, top5, images, int(first))
 
     def _images_per_batch(self, images: Tensor) -> int:
         return self.batch_size or images_per_batch(images.shape[-2:], self.device)
@@ -136,35 +138,26 @@ def images_per_batch(size: tuple[int, int], device: torch.device) -> int:
     return max(1, _PIXELS_PER_BATCH[device.type] // (height * width))
 
 
-@dataclass
-class _Tally:
-    """Sums over images, kept on the device until the end: no wait for the GPU in between."""
-
-    classes: int
-    images: int = 0
-    sums: Tensor | None = None
-
-    @torch.inference_mode()
-    def add(self, features: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor) -> None:
-        labels = labels.to(features.device)
-        logits = F.linear(features, weight, bias)
-        losses = F.cross_entropy(logits, labels, reduction="none").double()
-        rank = _rank(logits, labels)
-        sums = torch.stack([losses.sum(), (rank < 1).sum(), (rank < 5).sum()])
-        self.sums = sums if self.sums is None else self.sums + sums
-        self.images += len(labels)
-
-    def score(self) -> Score:
-        if self.sums is None or not self.images:
-            raise ValueError("no images to score")
-        loss, first, fifth = self.sums.tolist()
-        top5 = fifth / self.images if self.classes > 5 else None
-        return Score(loss / self.images, first / self.images, top5, self.images, int(first))
+@torch.inference_mode()
+def _sums(features: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor) -> Tensor:
+    """Sums over images, float64 [3]: cross-entropy, labels ranked first, labels among five."""
+    logits = weight @ features.T  # [N, M]: sums over classes then run along the memory
+    if bias is not None:
+        logits += bias[:, None]
+    own = logits.gather(0, labels[None])
+    losses = (logits - own).logsumexp(0).double()
+    rank = _rank(logits, own, labels)
+    return torch.stack([losses.sum(), (rank < 1).sum(), (rank < 5).sum()])
 
 
-def _rank(logits: Tensor, labels: Tensor) -> Tensor:
+def _rank(logits: Tensor, own: Tensor, labels: Tensor) -> Tensor:
     """How many classes come before the label, [M]: a higher logit, or an equal one and a lower
-    index. A label whose logit is NaN comes last, after every class."""
-    own = logits.gather(1, labels[:, None])
-    before = torch.arange(logits.shape[1], device=logits.device) < labels[:, None]
-    return (~(logits <= own) | ((logits == own) & before)).sum(1)
+    index. A label whose logit is NaN comes last, after every class.
+
+    Args:
+        logits: [N, M].
+        own: the labels' logits, [1, M].
+        labels: [M].
+    """
+    lower_index = torch.arange(len(logits), device=logits.device)[:, None] < labels
+    return (~(logits <= own) | ((logits == own) & lower_index)).sum(0)

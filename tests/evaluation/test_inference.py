@@ -176,9 +176,23 @@ def test_equal_logits_are_ranked_by_class():
 @given(st.lists(st.sampled_from([0.0, 1.0, 2.0]), min_size=2, max_size=9), st.integers(0, 8))
 def test_rank_is_the_place_in_a_stable_sort(values, label):
     label %= len(values)
-    logits = torch.tensor([values])
-    place = logits[0].argsort(descending=True, stable=True).tolist().index(label)
-    assert _rank(logits, torch.tensor([label])).item() == place
+    logits, labels = torch.tensor(values)[:, None], torch.tensor([label])
+    place = logits[:, 0].argsort(descending=True, stable=True).tolist().index(label)
+    assert _rank(logits, logits[label], labels).item() == place
+
+
+def test_many_classes_are_scored_in_parts(monkeypatch):
+    network, split = make_network(), make_split()
+    whole = Evaluator(network).score(split)
+    monkeypatch.setattr("fastpipe.evaluation.inference._LOGITS_AT_ONCE", 370)
+    parts = Evaluator(network).score(split)
+    assert parts[1:] == whole[1:]
+    assert parts.loss == pytest.approx(whole.loss, rel=1e-6)
+
+
+def test_a_label_without_a_class_is_refused():
+    with pytest.raises((IndexError, RuntimeError), match="out of bounds"):
+        Evaluator(make_network(classes=9)).score(make_split(classes=10))
 
 
 def test_logits_that_are_not_numbers_never_score():
