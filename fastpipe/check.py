@@ -1,5 +1,6 @@
 """The plan as tables: what is there, what will be done, how many images, about how long."""
 
+import itertools
 import os
 from collections.abc import Iterable, Sequence
 
@@ -9,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from fastpipe.audit import Audit, State, audit
-from fastpipe.config.names import STAGES, number_name
+from fastpipe.config.expansion import Runs
+from fastpipe.config.names import STAGES, Snapshot, number_name
 from fastpipe.config.plan import Job, Plan
 from fastpipe.config.problems import nearest
 from fastpipe.errors import UserError
@@ -22,6 +24,11 @@ _STATES = {
     State.STALE: Text("stale", "yellow"),
     State.MISSING: Text("to do", "cyan"),
 }
+_WIDE = 115
+"""Columns of a console from which a variant's name stays on one line."""
+
+_LABEL_WIDTH = 20
+"""Columns for the names of arms and variants on a narrow console."""
 
 
 def print_plan(plan: Plan, study: str | None, console: Console | None = None) -> None:
@@ -42,15 +49,27 @@ def print_plan(plan: Plan, study: str | None, console: Console | None = None) ->
     console.print(_sources(plan, names, found))
     for name in names:
         if plan.runs(name):
-            console.print(_arms(plan, name, found))
+            console.print(_arms(plan, name, found, narrow=console.width < _WIDE))
     console.print(_stages(jobs, estimate, found))
+    console.print()
     console.print(_outlook(jobs, estimate, found))
 
 
 def _table(title: str, columns: Sequence[str], numbers: Iterable[str] = ()) -> Table:
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, title_style="bold")
+    table = Table(
+        title=f"\n{title}",
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        collapse_padding=True,
+    )
     for column in columns:
-        table.add_column(column, justify="right" if column in numbers else "left")
+        if column in numbers:
+            table.add_column(column, justify="right", no_wrap=True)
+        else:
+            table.add_column(column, overflow="fold")
     return table
 
 
@@ -59,7 +78,7 @@ def _count(value: int | None) -> str:
 
 
 def _datasets(plan: Plan, estimate: Estimate, names: list[str], found: Audit) -> Table:
-    table = _table("Datasets", ["name", "train", "val", "test", ""], ["train", "val", "test"])
+    table = _table("Datasets", ["name", "train", "val", "test", "state"], ["train", "val", "test"])
     for name in dict.fromkeys(dataset for study in names for dataset in plan.datasets(study)):
         sizes = estimate.sizes(name)
         state = _STATES[found.state(plan.prepare(name))]
@@ -68,7 +87,7 @@ def _datasets(plan: Plan, estimate: Estimate, names: list[str], found: Audit) ->
 
 
 def _sources(plan: Plan, names: list[str], found: Audit) -> Table:
-    table = _table("Sources", ["snapshot", "backbone", "dataset", ""])
+    table = _table("Sources", ["snapshot", "backbone", "dataset", "state"])
     needed = (
         s for study in names for start in plan.snapshots(study) for s in plan.snapshots_for(start)
     )
@@ -79,28 +98,47 @@ def _sources(plan: Plan, names: list[str], found: Audit) -> Table:
     return table
 
 
-def _arms(plan: Plan, study: str, found: Audit) -> Table:
-    table = _table(
-        f"Runs of {study}",
-        ["arm", "variant", "from", "target", "α", "β", "steps", "seeds", "packs", "done"],
-        ["α", "β", "steps", "seeds", "packs", "done"],
-    )
-    for runs in plan.runs(study):
-        packs = plan.packs_of(runs)
+def _arms(plan: Plan, study: str, found: Audit, *, narrow: bool) -> Table:
+    """One row for each arm, or each value of its sweep: its snapshots and targets together."""
+    numbers = ["α", "β", "steps", "seeds", "packs\ndone"]
+    table = _table(f"Runs of {study}", ["arm\n  variant", "from", "on", *numbers], numbers)
+    if narrow:
+        labels = [_label(runs, narrow=True).plain for runs in plan.runs(study)]
+        longest = max(len(line) for label in labels for line in label.splitlines())
+        table.columns[0].width = min(longest, _LABEL_WIDTH)
+    for _, grouped in itertools.groupby(plan.runs(study), key=lambda runs: runs.label):
+        group = list(grouped)
+        runs, packs = group[0], [pack for runs in group for pack in plan.packs_of(runs)]
         done = sum(found.state(plan.finetune(pack)) is State.CURRENT for pack in packs)
         table.add_row(
-            runs.label,
-            runs.variant,
-            str(runs.snapshot),
-            runs.target,
+            _label(runs, narrow=narrow),
+            _from(runs.snapshot for runs in group),
+            ", ".join(dict.fromkeys(runs.target for runs in group)),
             number_name(runs.recipe.alpha),
             number_name(runs.recipe.beta),
             _count(runs.recipe.steps),
             str(runs.seeds),
-            str(len(packs)),
-            str(done),
+            f"{done}/{len(packs)}",
         )
     return table
+
+
+def _label(runs: Runs, *, narrow: bool) -> Text:
+    """The arm, and below it the variant if that has another name; in parts if space is short."""
+    variant = f"\n  {runs.variant}" if runs.variant != runs.label else ""
+    text = Text(runs.label).append(variant, "dim")
+    return Text("\n  +").join(text.split("+")) if narrow else text
+
+
+def _from(snapshots: Iterable[Snapshot]) -> str:
+    """Snapshots by source: `a@0, @1, b@1`."""
+    names: list[str] = []
+    source = None
+    for snapshot in dict.fromkeys(snapshots):
+        name = str(snapshot)
+        names.append(name.removeprefix(snapshot.source) if snapshot.source == source else name)
+        source = snapshot.source
+    return ", ".join(names)
 
 
 def _stages(jobs: list[Job], estimate: Estimate, found: Audit) -> Table:
