@@ -13,8 +13,7 @@ from typing import Any
 
 from fastpipe.config.plan import Job
 from fastpipe.errors import UserError
-from fastpipe.files import read_json
-from fastpipe.integrity import verify
+from fastpipe.integrity import read_record, verify
 
 __all__ = ["Audit", "State", "audit"]
 
@@ -58,7 +57,7 @@ def audit(jobs: Iterable[Job], *, digests: bool = True) -> Audit:
         result.states[tuple(job.records)] = state
         if state is State.CURRENT:
             for record in job.records:
-                outputs = read_json(record)["outputs"]
+                outputs = read_record(record)["outputs"]
                 current |= {str(record.parent / name): outputs[name] for name in outputs}
                 if digests:
                     _check_files(record, result.damages)
@@ -71,7 +70,7 @@ def _state(job: Job, current: dict[str, str], damages: list[str]) -> State:
         if not record.exists():
             return State.MISSING
         try:
-            content = read_json(record)
+            content = read_record(record)
         except UserError as error:
             damages.append(str(error))
             return State.STALE

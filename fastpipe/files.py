@@ -56,8 +56,8 @@ def write_bytes(path: Path, content: bytes) -> None:
 
     Raises UserError when the disk is full; the previous file, if any, is untouched.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     with no_space_is_a_user_error(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         temporary = Path(name)
         try:
@@ -76,11 +76,13 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Parse a JSON file; raises UserError naming the file if it is missing or damaged."""
+    """Parse a JSON file; raises UserError naming the file if it is missing, closed or damaged."""
     try:
         return json.loads(path.read_bytes())
     except FileNotFoundError:
         raise UserError(f"{path} is missing. Run snakemake again to rebuild it.") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.") from None
     except ValueError as error:
         raise UserError(
             f"{path} is damaged ({error}). Delete it and run snakemake again to rebuild it."

@@ -1,17 +1,19 @@
 """Records vouch for files: does what lies on disk still have the digest in its record?
 
-Hashing is skipped for a file whose inode, size and modification time are those of the last time
-its digest was found right (kept beside the record, in `.<record>.seen`, which nothing depends on).
+Hashing is skipped for a file whose inode, size and times are those of the last time its digest was
+found right (kept beside the record, in `.<record>.seen`, which nothing depends on).
 """
 
+import contextlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from fastpipe.errors import UserError
 from fastpipe.files import digest, read_json, write_bytes
 
-__all__ = ["remember", "verify"]
+__all__ = ["read_record", "remember", "verify"]
 
 
 def verify(record: Path, names: Iterable[str] | None = None) -> dict[str, str]:
@@ -26,45 +28,53 @@ def verify(record: Path, names: Iterable[str] | None = None) -> dict[str, str]:
 
     Raises:
         UserError: the record is unreadable, does not know a name, or a file is missing or has
-            other bytes than the record says; names the file and how to rebuild it.
+            other bytes than the record says; names every such file and how to rebuild it.
     """
-    content = read_json(record)
-    outputs = _outputs(record, content)
+    outputs = read_record(record)["outputs"]
     names = list(outputs) if names is None else list(names)
     seen = _read_seen(record)
     fresh: dict[str, list[int]] = {}
+    faults: list[str] = []
     for name in names:
         path = record.parent / name
         if name not in outputs:
-            raise UserError(f"{record} does not list {name}. {_remedy(record)}")
+            faults.append(f"{record} does not list {name}.")
+            continue
         try:
             mark = _mark(path)
+            if seen.get(name) != mark and digest(path) != outputs[name]:
+                faults.append(f"{path} is damaged: its bytes are not those its record vouches for.")
+            elif seen.get(name) != mark:
+                fresh[name] = mark
         except FileNotFoundError:
-            raise UserError(f"{path} is missing. {_remedy(record)}") from None
-        if seen.get(name) == mark:
-            continue
-        if digest(path) != outputs[name]:
-            raise UserError(
-                f"{path} is damaged: its bytes are not those its record vouches for. "
-                f"{_remedy(record)}"
-            )
-        fresh[name] = mark
+            faults.append(f"{path} is missing.")
+        except OSError as error:
+            faults.append(f"{path} cannot be read: {error.strerror}.")
+    if faults:
+        raise UserError("\n".join(faults) + f" {_remedy(record)}")
     if fresh:
-        _write_seen(record, seen | fresh)
+        with contextlib.suppress(OSError, UserError):  # a reader without the right to write here
+            _write_seen(record, seen | fresh)
     return {name: outputs[name] for name in names}
 
 
 def remember(record: Path) -> None:
     """Note that all files of a record just written are as it says."""
-    outputs = _outputs(record, read_json(record))
+    outputs = read_record(record)["outputs"]
     _write_seen(record, {name: _mark(record.parent / name) for name in outputs})
 
 
-def _outputs(record: Path, content: object) -> dict[str, str]:
-    outputs = content.get("outputs") if isinstance(content, dict) else None
-    if not isinstance(outputs, dict):
-        raise UserError(f"{record} is damaged: it lists no outputs. {_remedy(record)}")
-    return outputs
+def read_record(record: Path) -> dict[str, Any]:
+    """A record, with its `inputs` and `outputs` (path or name → digest).
+
+    Raises:
+        UserError: it is missing, or not a record; says how to rebuild it.
+    """
+    content = read_json(record)
+    for key in ("inputs", "outputs"):
+        if not isinstance(content, dict) or not isinstance(content.get(key), dict):
+            raise UserError(f"{record} is damaged: it lists no {key}. {_remedy(record)}")
+    return content
 
 
 def _remedy(record: Path) -> str:
@@ -82,9 +92,10 @@ def _seen_path(record: Path) -> Path:
 
 def _read_seen(record: Path) -> dict[str, list[int]]:
     try:
-        return json.loads(_seen_path(record).read_bytes())
+        seen = json.loads(_seen_path(record).read_bytes())
     except (OSError, ValueError):
         return {}
+    return seen if isinstance(seen, dict) else {}
 
 
 def _write_seen(record: Path, seen: dict[str, list[int]]) -> None:
