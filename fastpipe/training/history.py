@@ -1,6 +1,6 @@
 """What is written down about a fine-tuning run while it goes on."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 __all__ = ["Deployment", "History", "Step", "Validation"]
@@ -61,8 +61,8 @@ class History:
         return sum(1 for row in self.steps if row.step > 0 and not row.diverged)
 
     def as_json(self) -> dict[str, Any]:
-        """This history as JSON values; floats survive exactly."""
-        return asdict(self)
+        """This history as JSON values (rows become lists); floats survive exactly."""
+        return dict(vars(self))
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "History":

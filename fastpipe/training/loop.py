@@ -23,6 +23,14 @@ from fastpipe.training.history import Deployment, History, Step, Validation
 from fastpipe.training.optimisers import build_optimiser
 from fastpipe.training.phases import warmup_end
 from fastpipe.training.protocol import deployment_steps, validation_steps
+from fastpipe.training.resumption import (
+    Saved,
+    Watcher,
+    load_optimiser,
+    optimiser_tensors,
+    prefixed,
+    without_prefix,
+)
 
 __all__ = ["FineTuning", "Keep", "Task", "copy_state"]
 
@@ -95,7 +103,7 @@ class FineTuning:
         """The last step taken and written down."""
         return self.history.steps[-1].step if self.history.steps else 0
 
-    def run(self, keep: Keep, at_validation: Callable[[], None] = lambda: None) -> None:
+    def run(self, keep: Keep, watcher: Watcher | None = None) -> None:
         """Train from the present step to the recipe's last, or until a number is not finite.
 
         A loss that is not finite stops the run before its update. On a GPU losses are fetched
@@ -105,9 +113,9 @@ class FineTuning:
 
         Args:
             keep: receives each distinct state that is deployed, once (again after a resumption).
-            at_validation: called after each scheduled validation, when everything is written
-                down: the moment to save the run.
+            watcher: is told of steps and validations.
         """
+        watcher = watcher or Watcher()
         total = self.recipe.steps
         validations, checkpoints = set(validation_steps(total)), set(deployment_steps(total))
         if not self.history.deployments:
@@ -117,16 +125,35 @@ class FineTuning:
         for step in range(self.step + 1, total + 1):
             if not self._update(step):
                 break
+            watcher.after_step(step)
             if step in validations and not self._validate(step):
                 break
             if step in checkpoints:
                 self._deploy(step, keep)
             if step in validations:
-                at_validation()
+                watcher.after_validation()
         self._settle()
         for checkpoint in sorted(checkpoints):
             if checkpoint > self.history.deployments[-1].step:
                 self._deploy(checkpoint, keep)
+
+    def state(self) -> Saved:
+        """All that the run is made of, for :meth:`restore`. Call it in `after_validation`."""
+        tensors = {
+            **prefixed("network/", self.network.state_dict()),
+            **prefixed("optimiser/", optimiser_tensors(self.optimiser, self.network)),
+            **prefixed("best/", self.best),
+        }
+        return Saved(tensors, self.history.as_json())
+
+    def restore(self, saved: Saved) -> None:
+        """Become the run that :meth:`state` described; :meth:`run` goes on from there."""
+        self.network.load_state_dict(without_prefix("network/", saved.tensors))
+        moments = without_prefix("optimiser/", saved.tensors)
+        load_optimiser(self.optimiser, self.network, moments)
+        best = without_prefix("best/", saved.tensors)
+        self.best = {name: tensor.to(self.device) for name, tensor in best.items()}
+        self.history = History.from_json(saved.notes)
 
     def _update(self, step: int) -> bool:
         """One optimiser update; False, and no update, if the loss is seen not to be finite."""

@@ -1,0 +1,317 @@
+"""Stage `finetune`: a pack of runs, the same snapshot, target and recipe under several seeds."""
+
+import os
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from fastpipe.config.backbone import Backbone
+from fastpipe.config.compute import Compute
+from fastpipe.config.model import Model
+from fastpipe.config.recipe import Recipe
+from fastpipe.data.streams import generator
+from fastpipe.evaluation.inference import Evaluator
+from fastpipe.files import digest, read_json, write_json
+from fastpipe.models.checkpoint import load_into, load_tensors, save_tensors
+from fastpipe.models.compute import Resolved, claim_gpu, resolve
+from fastpipe.models.heads import build_head
+from fastpipe.models.network import Network, with_head
+from fastpipe.progress import Progress
+from fastpipe.stages.job import Job, stage_job
+from fastpipe.stages.restoring import blank_network
+from fastpipe.stages.training_job import PACKAGES, measure_training, open_task, training_records
+from fastpipe.training.history import History
+from fastpipe.training.loop import FineTuning, Task
+from fastpipe.training.resumption import Saver, Saving, StepLog, restored
+
+__all__ = ["FinetuneSpec", "finetune"]
+
+
+class FinetuneSpec(Model):
+    """What determines a pack, besides the snapshot and the images."""
+
+    source: str
+    """Name of the source."""
+    epoch: float
+    """The snapshot the runs start from, in epochs."""
+    target: str
+    """Name of the dataset they are trained on."""
+    variant: str
+    """Name of the recipe's variant."""
+    recipe: Recipe
+    """How."""
+    seeds: tuple[int, ...] = Field(min_length=1)
+    """Seeds of the runs; each names W(0), the batches, flips and dropout of one run."""
+    channels: int = Field(ge=1)
+    """Channels of the images."""
+    backbone: Backbone
+    """The source's network."""
+    compute: Compute
+    """Device, precision and threads."""
+
+
+def finetune(
+    spec: FinetuneSpec, *, snapshot: Path, dataset: Path, out: Path, work: Path, identity: str
+) -> None:
+    """Train the runs of a pack, one after the other.
+
+    Writes to `out` the tables steps, validations, deployments and runs (Parquet, first columns
+    source, epoch, target, recipe, seed), `states/seed-{s}-step-{t}.safetensors` for each distinct
+    state that is deployed, and the record. A run whose numbers cease to be finite is `diverged`;
+    the others go on. After a kill, finished runs are not repeated and the one under way goes on
+    from its last save, to the same bytes.
+
+    Args:
+        spec: see :class:`FinetuneSpec`.
+        snapshot: folder written by `pretrain`.
+        dataset: the target's folder, written by `prepare`; its test split is never opened.
+        out: folder of the pack.
+        work: the `results/.work` folder.
+        identity: hash of everything declared that determines the result; goes into the record.
+
+    Raises:
+        UserError: an input is missing or damaged, does not fit the backbone, or the batch cannot
+            be balanced over the classes.
+    """
+    with (
+        stage_job(
+            "finetune",
+            out,
+            spec=spec,
+            identity=identity,
+            work=work,
+            reads=[snapshot / "pretrain.json", *training_records(dataset)],
+            packages=PACKAGES,
+        ) as job,
+        claim_gpu(work / "locks", spec.compute.device),
+    ):
+        resolved = resolve(spec.compute)
+        task = open_task(job, dataset, spec.target, spec.channels, resolved)
+        pack = _Pack(job, spec, task, _snapshot(job, snapshot), resolved)
+        with Progress(f"{spec.variant} on {spec.target}", len(spec.seeds) * spec.recipe.steps) as p:
+            runs = [pack.train(seed, p) for seed in spec.seeds]
+        _write_tables(job, spec, runs)
+        pack.hand_over(runs)
+        job.state_fact(
+            device=resolved.device.type, precision=resolved.precision, classes=task.classes
+        )
+        job.measure(run_seconds={str(run.seed): run.seconds for run in runs})
+        measure_training(job, pack.log, resolved)
+
+
+class _Snapshot(NamedTuple):
+    tensors: dict[str, Tensor]
+    path: Path
+
+
+def _snapshot(job: Job, folder: Path) -> _Snapshot:
+    path = job.input(folder / "pretrain.json", "weights.safetensors")
+    return _Snapshot(load_tensors(path), path)
+
+
+@dataclass
+class _Run:
+    """What becomes of a seed."""
+
+    seed: int
+    history: History = field(default_factory=History)
+    states: dict[str, str] = field(default_factory=dict)
+    """SHA-256 of each state file written, by name."""
+    seconds: float = 0.0
+    """Time spent on it in all attempts."""
+    body_distance: float = 0.0
+
+    def as_json(self) -> dict[str, Any]:
+        return vars(self) | {"history": self.history.as_json()}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "_Run":
+        return cls(**(value | {"history": History.from_json(value["history"])}))
+
+
+class _Pack:
+    """The runs of a job, and their places in its work folder."""
+
+    def __init__(
+        self, job: Job, spec: FinetuneSpec, task: Task, snapshot: _Snapshot, resolved: Resolved
+    ):
+        self.job, self.spec, self.task, self.snapshot = job, spec, task, snapshot
+        self.log = StepLog(job.work / "steps.log")
+        self.states = job.work / "states"
+        self.network = blank_network(
+            spec.backbone,
+            spec.channels,
+            task.classes,
+            head_bias=spec.recipe.head_bias,
+            resolved=resolved,
+        )
+        self.evaluator = Evaluator(self.network)
+
+    def train(self, seed: int, progress: Progress) -> _Run:
+        """The run of a seed, unless an earlier attempt finished it."""
+        finished = self.job.work / f"seed-{seed}.json"
+        run = self._finished(finished)
+        if run is None:
+            run = self._train(seed, progress)
+            write_json(finished, run.as_json())
+            shutil.rmtree(self._saves(seed))
+        progress.reach((self.spec.seeds.index(seed) + 1) * self.spec.recipe.steps)
+        return run
+
+    def _train(self, seed: int, progress: Progress) -> _Run:
+        training = FineTuning(self._start(seed), self.spec.recipe, self.task, seed, self.evaluator)
+        saver = Saver(self._saves(seed))
+        run = self._resume(training, saver) or _Run(seed)
+        before, started = run.seconds, time.monotonic()
+
+        def notes() -> dict[str, Any]:
+            run.seconds = before + time.monotonic() - started
+            return run.as_json() | {"history": {}}
+
+        def keep(step: int, tensors: dict[str, Tensor]) -> None:
+            name = f"seed-{seed}-step-{step}.safetensors"
+            save_tensors(self.states / name, tensors)
+            run.states[name] = digest(self.states / name)
+
+        done = self.spec.seeds.index(seed) * self.spec.recipe.steps
+        tell = lambda step: progress.reach(done + step)  # noqa: E731
+        training.run(keep, Saving(training, saver, self.log, seed, notes=notes, tell=tell))
+        notes()
+        run.history = training.history
+        if training.best:
+            run.body_distance = _distance(training.best, self.snapshot.tensors, self.network)
+        return run
+
+    def _start(self, seed: int) -> Network:
+        """The snapshot's normalisation and body under the head W(0) of a seed."""
+        tensors, path = self.snapshot
+        load_into(self.network.normalise, tensors, path, prefix="normalise.")
+        load_into(self.network.body, tensors, path, prefix="body.")
+        recipe = self.spec.recipe
+        head = build_head(
+            self.network.head.in_features,
+            self.task.classes,
+            init=recipe.head_init,
+            sigma=recipe.head_sigma,
+            bias=recipe.head_bias,
+            generator=generator("head", self.task.dataset, seed),
+        )
+        return with_head(self.network, head)
+
+    def _resume(self, training: FineTuning, saver: Saver) -> _Run | None:
+        found = restored(saver)
+        if found is None:
+            return None
+        saved, notes = found
+        run = _Run.from_json(notes | {"history": saved.notes})
+        if not self._whole(run):
+            return None
+        training.restore(saved)
+        print(f"seed {run.seed} goes on after step {training.step}", flush=True)
+        return run
+
+    def _finished(self, record: Path) -> _Run | None:
+        if not record.exists():
+            return None
+        run = _Run.from_json(read_json(record))
+        return run if self._whole(run) else None
+
+    def _whole(self, run: _Run) -> bool:
+        """Whether all states that an earlier attempt wrote are as it wrote them."""
+        paths = {self.states / name: wanted for name, wanted in run.states.items()}
+        return all(path.exists() and digest(path) == wanted for path, wanted in paths.items())
+
+    def _saves(self, seed: int) -> Path:
+        return self.job.work / f"seed-{seed}"
+
+    def hand_over(self, runs: Sequence[_Run]) -> None:
+        """Make the states outputs of the job, and keep them for the case that it is killed now."""
+        for name in (name for run in runs for name in run.states):
+            _link(self.states / name, self.job.output(f"states/{name}"))
+
+
+def _link(file: Path, target: Path) -> None:
+    try:
+        os.link(file, target)
+    except OSError:  # a file system without hard links
+        shutil.copyfile(file, target)
+
+
+def _distance(state: dict[str, Tensor], source: dict[str, Tensor], network: Network) -> float:
+    """‖θ − θ_source‖₂ over the parameters of the body, in float64."""
+    names = [f"body.{name}" for name, _ in network.body.named_parameters()]
+    squares = [(state[n].cpu().double() - source[n].double()).square().sum() for n in names]
+    return float(torch.stack(squares).sum().sqrt())
+
+
+_STEPS = {
+    "step": pa.int64(),
+    "loss": pa.float64(),
+    "head_norm": pa.float64(),
+    "diverged": pa.bool_(),
+}
+_VALIDATIONS = {
+    "step": pa.int64(),
+    "phase": pa.string(),
+    "loss": pa.float64(),
+    "top1": pa.float64(),
+    "correct": pa.int64(),
+    "images": pa.int64(),
+}
+_DEPLOYMENTS = {"step": pa.int64(), "deployed_step": pa.int64()}
+_RUNS = {
+    "steps": pa.int64(),
+    "status": pa.string(),
+    "diverged_step": pa.int64(),
+    "warmup_end_step": pa.int64(),
+    "body_distance": pa.float64(),
+    "images": pa.int64(),
+}
+
+
+def _write_tables(job: Job, spec: FinetuneSpec, runs: Sequence[_Run]) -> None:
+    tables = {
+        "steps": (_STEPS, [run.history.steps for run in runs]),
+        "validations": (_VALIDATIONS, [run.history.validations for run in runs]),
+        "deployments": (_DEPLOYMENTS, [run.history.deployments for run in runs]),
+        "runs": (_RUNS, [[_summary(run, spec.recipe.batch_size)] for run in runs]),
+    }
+    for name, (columns, rows_by_run) in tables.items():
+        rows = [
+            (spec.source, spec.epoch, spec.target, spec.variant, run.seed, *row)
+            for run, rows in zip(runs, rows_by_run, strict=True)
+            for row in rows
+        ]
+        schema = pa.schema({**_IDENTITY, **columns})
+        arrays = [
+            pa.array(values, kind)
+            for values, kind in zip(zip(*rows, strict=True), schema.types, strict=True)
+        ]
+        table = pa.Table.from_arrays(arrays, schema=schema)
+        pq.write_table(table, job.output(f"{name}.parquet"), compression="zstd")
+
+
+_IDENTITY = {
+    "source": pa.string(),
+    "epoch": pa.float64(),
+    "target": pa.string(),
+    "recipe": pa.string(),
+    "seed": pa.int64(),
+}
+
+
+def _summary(run: _Run, batch_size: int) -> tuple[Any, ...]:
+    history = run.history
+    status = "ok" if history.diverged_step is None else "diverged"
+    images = history.updates * batch_size
+    ends = (history.diverged_step, history.warmup_end_step)
+    return (history.updates, status, *ends, run.body_distance, images)

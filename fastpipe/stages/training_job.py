@@ -1,0 +1,62 @@
+"""What `pretrain` and `finetune` share: opening what is trained on, and measuring the work."""
+
+import resource
+from pathlib import Path
+
+import torch
+
+from fastpipe.errors import UserError
+from fastpipe.models.compute import Resolved
+from fastpipe.stages.job import Job
+from fastpipe.stages.restoring import class_names, open_split
+from fastpipe.training.loop import Task
+from fastpipe.training.resumption import StepLog
+
+__all__ = ["PACKAGES", "measure_training", "open_task", "training_records"]
+
+PACKAGES = ("torch", "numpy", "pyarrow", "safetensors")
+"""Distributions whose versions belong in a training stage's record."""
+
+
+def training_records(dataset: Path) -> list[Path]:
+    """Records of the splits that training reads."""
+    return [dataset / "prepare-train.json", dataset / "prepare-val.json"]
+
+
+def open_task(job: Job, dataset: Path, name: str, channels: int, resolved: Resolved) -> Task:
+    """The training and validation splits of a prepared dataset.
+
+    Raises:
+        UserError: a file is missing or damaged, or the images have other channels than asked for.
+    """
+    record = dataset / "prepare-train.json"
+    train, val = (open_split(job, dataset, split, resolved) for split in ("train", "val"))
+    if train.images.shape[1] != channels:
+        raise UserError(
+            f"the images of dataset {name} have {train.images.shape[1]} channels, but the "
+            f"network takes {channels}. Set `channels` of {name} to {channels}."
+        )
+    return Task(name, len(class_names(record)), train, val)
+
+
+def measure_training(job: Job, log: StepLog, resolved: Resolved) -> None:
+    """Put the device, the executed steps and the peak memory into the timing file."""
+    executed = log.counts()
+    job.measure(
+        device=_device_name(resolved.device),
+        precision=resolved.precision,
+        peak_bytes=_peak_bytes(resolved.device),
+        executed_steps=executed.steps,
+        repeated_steps=executed.repeated,
+        starts=executed.starts,
+    )
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def _peak_bytes(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB
