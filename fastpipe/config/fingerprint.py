@@ -3,7 +3,8 @@
 A stage's fingerprint covers its import closure inside `fastpipe`: every module reached through
 import statements, wherever they stand, as syntax trees without docstrings and comments.
 Importing a *package* by name means all of its modules (that is how registries find theirs). Files
-that are not Python (SQL, templates) count with the package in which they lie.
+that are not Python (SQL, templates) count with the package in which they lie; hidden files and
+editors' backups do not.
 """
 
 import ast
@@ -23,6 +24,9 @@ def fingerprint(module: str, root: Path = ROOT) -> str:
     Args:
         module: dotted name below the package that `root` holds.
         root: folder of the package; its name is the package's.
+
+    Raises:
+        ValueError: there is no such module.
     """
     total = hashlib.sha256()
     for path in closure(module, root):
@@ -35,6 +39,8 @@ def closure(module: str, root: Path = ROOT) -> list[Path]:
     """Files in the import closure of a module, sorted: modules and their packages' other files."""
     found: set[Path] = set()
     queue = _resolve(module, root)
+    if not queue:
+        raise ValueError(f"there is no module {module} in {root}")
     while queue:
         path = queue.pop()
         if path not in found:
@@ -44,9 +50,13 @@ def closure(module: str, root: Path = ROOT) -> list[Path]:
         file
         for folder in {path.parent for path in found}
         for file in folder.iterdir()
-        if file.is_file() and file.suffix not in (".py", ".pyc")
+        if file.is_file() and _counts(file.name)
     }
     return sorted(found | others)
+
+
+def _counts(name: str) -> bool:
+    return not name.startswith((".", "#")) and not name.endswith((".py", ".pyc", "~"))
 
 
 def _resolve(name: str, root: Path) -> list[Path]:
@@ -65,7 +75,18 @@ def _resolve(name: str, root: Path) -> list[Path]:
 @functools.cache
 def _read(path: Path, stamp: tuple[int, int]) -> tuple[ast.Module, str]:
     tree = _WithoutDocstrings().visit(ast.parse(path.read_bytes(), filename=str(path)))
-    return tree, ast.dump(tree)
+    return tree, _dump(tree)
+
+
+def _dump(node: object) -> str:
+    """A syntax tree as text: `ast.dump` differs between versions of Python, this rarely does."""
+    if isinstance(node, list):
+        return f"[{','.join(map(_dump, node))}]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    fields = ((name, getattr(node, name, None)) for name in node._fields)
+    given = (f"{name}={_dump(value)}" for name, value in fields if value not in (None, []))
+    return f"{type(node).__name__}({','.join(given)})"
 
 
 def _code(path: Path) -> tuple[ast.Module, str]:
@@ -80,8 +101,9 @@ def _imports(path: Path, root: Path) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             module = _absolute(node, path, root)
-            if root.joinpath(*module.split(".")[1:]).is_dir():
-                yield from (f"{module}.{alias.name}" for alias in node.names)
+            names = [alias.name for alias in node.names]
+            if root.joinpath(*module.split(".")[1:]).is_dir() and names != ["*"]:
+                yield from (f"{module}.{name}" for name in names)
             else:
                 yield module
 
