@@ -28,6 +28,10 @@ class Colours:
     """Captions, axis labels."""
     line: str
     """Grid and hairlines."""
+    good: str
+    """A supported claim."""
+    bad: str
+    """A contradicted claim."""
     accent: str
     """Links, and the cells of the class-flow picture."""
     arms: tuple[str, ...]
@@ -39,6 +43,8 @@ LIGHT = Colours(
     ink="#1b1d21",
     muted="#5d636d",
     line="#e3e5e9",
+    good="#00704f",
+    bad="#a8410a",
     accent="#0b5c94",
     arms=(
         "#d55e00",
@@ -58,6 +64,8 @@ DARK = Colours(
     ink="#e9eaed",
     muted="#a0a6b1",
     line="#2c3038",
+    good="#3fcf9f",
+    bad="#ff9a5c",
     accent="#7cbcf0",
     arms=(
         "#ff8438",

@@ -75,7 +75,9 @@ def write_results(root: Path, seeds: tuple[int, ...] = SEEDS) -> CollectSpec:
 
 
 def _records(root: Path) -> list[Path]:
-    named = (path for path in sorted(root.rglob("*.json")) if path.name != "card.json")
+    folders = [root / name for name in ("datasets", "sources", "similarity", "runs")]
+    found = [path for folder in folders for path in sorted(folder.rglob("*.json"))]
+    named = [path for path in found if path.name != "card.json"]
     return [path for path in named if not path.name.endswith(".timing.json")]
 
 
@@ -263,7 +265,8 @@ def _simulate_run(
         ],
         "forgetting": [
             {"step": t, "deployed_step": s, "top1": source[s],
-             "top5": min(1.0, 0.5 + source[s] / 2), "top1_before": before, "forgotten": before - source[s]}
+             "top5": min(1.0, 0.5 + source[s] / 2), "top1_before": before,
+             "forgotten": before - source[s]}
             for t, s in best.items()
         ],
         "runs": [

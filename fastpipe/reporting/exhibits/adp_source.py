@@ -29,6 +29,7 @@ def draw(rows: Sequence[Row], arms: Sequence[str]) -> alt.LayerChart:
 
 EXHIBIT = Exhibit(
     id="adp-source",
+    short="Forgetting",
     title="How much of the old task is forgotten?",
     lede=(
         "The same deployed models, now with the classifier of the source task put back. The "

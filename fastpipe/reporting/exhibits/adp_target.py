@@ -27,6 +27,7 @@ def draw(rows: Sequence[Row], arms: Sequence[str]) -> alt.LayerChart:
 
 EXHIBIT = Exhibit(
     id="adp-target",
+    short="Learning speed",
     title="How quickly is the new task learned?",
     lede=(
         "Suppose training is stopped at some step and the best model so far, by validation, is "

@@ -33,7 +33,10 @@ class Exhibit:
     """One figure of the report: a query, a chart for each group of its rows, and a caption."""
 
     id: str
+    short: str
+    """Two or three words for the table of contents."""
     title: str
+    """The question it answers."""
     lede: str
     """What to look at, in one or two sentences for someone who has not read the paper."""
     paper: str

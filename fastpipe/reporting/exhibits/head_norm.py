@@ -32,6 +32,7 @@ def draw(rows: Sequence[Row], arms: Sequence[str]) -> alt.LayerChart:
 
 EXHIBIT = Exhibit(
     id="head-norm",
+    short="Classifier size",
     title="How large is the classifier?",
     lede=(
         "The gradient that reaches the pretrained body is proportional to the classifier's "

@@ -74,6 +74,7 @@ _ABSENT = "No recipe has been run from more than one snapshot of a source."
 
 ACCURACY = Exhibit(
     id="pretraining-accuracy",
+    short="Pretraining",
     title="How much pretraining does it take?",
     lede=(
         "The same recipes, started from snapshots of the source taken earlier or later in its "
@@ -97,6 +98,7 @@ ACCURACY = Exhibit(
 
 DISTANCE = Exhibit(
     id="pretraining-distance",
+    short="Distance",
     title="How far does the body travel?",
     lede=(
         "The longer the source was pretrained, the less there should be left to change. Distance "

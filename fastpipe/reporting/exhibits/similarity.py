@@ -101,6 +101,7 @@ def _natural(name: str) -> tuple[int, float, str]:
 
 SIMILARITY = Exhibit(
     id="similarity",
+    short="Similarity",
     title="How similar are source and target?",
     lede=(
         "Each class is summarised by the mean of its features. The least total work that turns "
@@ -131,6 +132,7 @@ SIMILARITY = Exhibit(
 
 FLOW = Exhibit(
     id="class-flow",
+    short="Class flow",
     title="Which source classes serve which target class?",
     lede=(
         "The same transport, class by class. A row that is one dark cell has found a single "

@@ -59,6 +59,7 @@ def _switch() -> tuple[alt.Chart, alt.Chart, alt.Chart]:
 
 EXHIBIT = Exhibit(
     id="warmup-leap",
+    short="Leaving warm-up",
     title="What happens when warm-up ends?",
     lede=(
         "Warm-up trains only the classifier, until validation accuracy stalls; then the body is "

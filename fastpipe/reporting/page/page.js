@@ -1,0 +1,128 @@
+// Draws the charts, links their legends, offers downloads. Names come as data, never as markup.
+(() => {
+  "use strict";
+  const root = document.documentElement;
+  const page = JSON.parse(document.getElementById("page-data").textContent);
+  const views = new Map(); // chart id → Vega view
+
+  const embed = (element, spec, config, renderer) => vegaEmbed(element, spec, {
+    actions: false,
+    ast: true, // expressions are interpreted: the page's policy forbids eval
+    config,
+    defaultStyle: false,
+    mode: "vega-lite",
+    renderer,
+    tooltip: { disableDefaultStyle: true },
+  });
+
+  // On the page a chart is as wide as its place, and headings and legends are HTML.
+  const forPage = (spec) => {
+    const { title, ...rest } = spec;
+    return { ...rest, width: "container", autosize: { type: "fit-x", contains: "padding" } };
+  };
+
+  const draw = async (element) => {
+    const id = element.dataset.chart;
+    const config = { ...page.config, legend: { disable: true } };
+    const { view } = await embed(element, forPage(page.charts[id]), config, "svg");
+    views.set(id, view);
+  };
+
+  // --- legends: choose arms, in all charts of a figure at once ---------------------------------
+
+  const applyChoice = (figure) => {
+    const keys = [...figure.querySelectorAll(".key")];
+    const chosen = keys.filter((key) => key.getAttribute("aria-pressed") === "true");
+    figure.querySelector(".legend").classList.toggle("choosing", chosen.length > 0);
+    const tuples = chosen.map((key) => ({
+      unit: "", fields: [{ type: "E", field: "arm" }], values: [page.arms[key.dataset.arm]],
+    }));
+    for (const element of figure.querySelectorAll("[data-chart]")) {
+      views.get(element.dataset.chart)?.data("pick_store", structuredClone(tuples)).run();
+    }
+  };
+
+  const choose = (figure, key) => {
+    const pressed = key.getAttribute("aria-pressed") === "true";
+    key.setAttribute("aria-pressed", String(!pressed));
+    const keys = [...figure.querySelectorAll(".key")];
+    if (keys.every((other) => other.getAttribute("aria-pressed") === "true")) {
+      keys.forEach((other) => other.setAttribute("aria-pressed", "false")); // all = no choice
+    }
+    applyChoice(figure);
+  };
+
+  // --- downloads: the chart as it is on file, whatever the theme and width ----------------------
+
+  const save = (name, href) => {
+    const link = document.createElement("a");
+    link.href = href;
+    link.download = name;
+    link.click();
+  };
+
+  const saveText = (name, type, text) => {
+    const href = URL.createObjectURL(new Blob([text], { type }));
+    save(name, href);
+    setTimeout(() => URL.revokeObjectURL(href), 10_000);
+  };
+
+  const csvCell = (value) => {
+    const text = value === null || value === undefined ? "" : String(value);
+    return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  };
+
+  const csv = (spec) => {
+    const rows = (spec.data ?? spec.layer.map((layer) => layer.data).find(
+      (data) => data && data.values.length > 1)).values;
+    const names = [...new Set(rows.flatMap((row) => Object.keys(row)))];
+    const lines = rows.map((row) => names.map((name) => csvCell(row[name])).join(","));
+    return [names.join(","), ...lines, ""].join("\r\n");
+  };
+
+  const download = async (id, kind) => {
+    const spec = page.charts[id];
+    if (kind === "csv") return saveText(`${id}.csv`, "text/csv", csv(spec));
+    const element = document.createElement("div");
+    const { view } = await embed(element, spec, page.fileConfig, "none");
+    if (kind === "svg") saveText(`${id}.svg`, "image/svg+xml", await view.toSVG());
+    else save(`${id}.png`, await view.toImageURL("png", 2));
+    view.finalize();
+  };
+
+  // --- theme ------------------------------------------------------------------------------------
+
+  const isDark = () => root.dataset.theme
+    ? root.dataset.theme === "dark"
+    : matchMedia("(prefers-color-scheme: dark)").matches;
+
+  document.getElementById("theme").addEventListener("click", () => {
+    root.dataset.theme = isDark() ? "light" : "dark"; // charts follow: their colours are variables
+    try { localStorage.setItem("fastpipe-theme", root.dataset.theme); } catch { /* forbidden */ }
+  });
+
+  // --- table of contents ------------------------------------------------------------------------
+
+  const links = new Map([...document.querySelectorAll(".contents a")].map(
+    (link) => [link.getAttribute("href").slice(1), link]));
+  const watcher = new IntersectionObserver((entries) => {
+    for (const entry of entries) {
+      if (!entry.isIntersecting) continue;
+      links.forEach((link) => link.removeAttribute("aria-current"));
+      links.get(entry.target.id)?.setAttribute("aria-current", "true");
+    }
+  }, { rootMargin: "-10% 0px -75% 0px" });
+  links.forEach((_, id) => watcher.observe(document.getElementById(id)));
+
+  document.addEventListener("click", (event) => {
+    const key = event.target.closest(".key");
+    if (key) choose(key.closest("figure"), key);
+    const button = event.target.closest("[data-download]");
+    if (button) download(button.dataset.of, button.dataset.download);
+  });
+
+  Promise.all([...document.querySelectorAll("[data-chart]")].map(draw)).then(
+    () => { root.dataset.state = "drawn"; },
+    (error) => { root.dataset.state = "failed"; console.error(error); },
+  );
+})();

@@ -1,0 +1,86 @@
+"""`report`: charts, verdicts on claims and one page, from `study.duckdb` alone."""
+
+from pathlib import Path
+from typing import Literal
+
+from fastpipe.config.model import Model
+from fastpipe.stages.job import Job, stage_job
+
+__all__ = ["ReportSpec", "report"]
+
+
+class ReportSpec(Model):
+    """Everything that determines a report, the database aside."""
+
+    study: str
+    title: str
+    description: str = ""
+    claims: tuple[str, ...] = ()
+    """Claims to judge, for example A7."""
+    formats: tuple[Literal["json", "svg", "png"], ...] = ("json", "svg", "png")
+    """Files to write of each chart."""
+
+
+def report(spec: ReportSpec, *, database: Path, out: Path, work: Path, identity: str) -> None:
+    """Write `charts/`, `claims.parquet`, `report.html` and the record, `report.json`, into `out`.
+
+    Args:
+        spec: see :class:`ReportSpec`.
+        database: folder with `study.duckdb` and the record that vouches for it, `collect.json`.
+        out: folder of the study.
+        work: the `results/.work` folder.
+        identity: hash of everything declared that determines the result; goes into the record.
+
+    Raises:
+        UserError: the database is missing or damaged, or the study asks for an unknown claim.
+    """
+    # Imported late: whoever only wants the spec's model is spared altair.
+    from fastpipe.reporting.claims.verdicts import chosen_claims
+    from fastpipe.reporting.tables import Tables
+
+    claims = chosen_claims(spec.claims)
+    record = database / "collect.json"
+    with stage_job(
+        "report",
+        out,
+        spec=spec,
+        identity=identity,
+        work=work,
+        reads=[record],
+        packages=("altair", "vl-convert-python", "jinja2", "scipy", "duckdb"),
+    ) as job:
+        with Tables(job.input(record, "study.duckdb"), job.work) as tables:
+            _write(job, spec, tables, claims)
+
+
+def _write(job: Job, spec: ReportSpec, tables, claims) -> None:
+    from fastpipe.reporting.charts import draw_figures, write_chart
+    from fastpipe.reporting.claims.verdicts import judge_claims, write_claims
+    from fastpipe.reporting.exhibits.registry import EXHIBITS
+    from fastpipe.reporting.page.content import colour_of, page_content
+    from fastpipe.reporting.page.render import render_page
+
+    arms = tables.rows(_ARMS)
+    labels = [arm["arm"] for arm in arms]
+    colours = [colour_of(label, labels) for label in labels]
+    verdicts = judge_claims(tables, claims)
+    write_claims(job.output("claims.parquet"), verdicts)
+    figures = [figure for figure in draw_figures(tables, EXHIBITS, labels) if figure.panels]
+    job.output("charts/.").mkdir(parents=True, exist_ok=True)
+    for figure in figures:
+        for panel in figure.panels:
+            write_chart(panel, job.output("charts"), spec.formats, colours)
+    content = page_content(tables, figures, verdicts, arms)
+    page = render_page(content, figures, labels, colours)
+    job.output("report.html").write_text(page, encoding="utf-8")
+
+
+_ARMS = """
+    SELECT arm, any_value(role) AS role, min(position) AS position,
+        CASE WHEN count(DISTINCT alpha) = 1 THEN min(alpha) END AS alpha,
+        CASE WHEN count(DISTINCT beta) = 1 THEN min(beta) END AS beta
+    FROM arms
+    WHERE arm IN (SELECT arm FROM comparison)
+    GROUP BY arm
+    ORDER BY position
+"""
