@@ -81,6 +81,8 @@ def test_the_test_limit_moves_no_training_image(counts, limit, own_test):
     except UserError:
         return
     _, limited = choose(_options(test_per_class=limit), provided)
+    _, less_limited = choose(_options(test_per_class=limit + 1), provided)
+    assert set(limited["test"].indices) <= set(less_limited["test"].indices)
     for split in ("train", "val"):
         assert free[split].indices.tolist() == limited[split].indices.tolist()
     assert set(limited["test"].indices) <= set(free["test"].indices)

@@ -46,7 +46,7 @@ def provide_folder(provider: FolderProvider, sha256: Mapping[str, str]) -> Provi
 
 
 def _subfolders(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    return [p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")]
 
 
 def _splits(root: Path, folders: Sequence[Path]) -> dict[str, Path]:

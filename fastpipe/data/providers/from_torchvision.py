@@ -57,7 +57,7 @@ def provide_torchvision(
         root = downloaded(downloads, f"torchvision-{provider.name}", lambda to: _download(make, to))
     hashes = checked_hashes(root, sha256) if sha256 else {}
     sets = _construct(make, root, download=False)
-    classes = _classes(provider.name, sets[0])
+    classes = _classes(sets[0])
     pictures = [
         _pictures(provider.name, split, dataset)
         for split, dataset in zip(("train", "test"), sets, strict=False)
@@ -130,13 +130,15 @@ def _guarded() -> Iterator[None]:
         socket.setdefaulttimeout(timeout_before)
 
 
-def _classes(name: str, dataset: Any) -> list[str] | None:
+def _classes(dataset: Any) -> list[str] | None:
     classes = getattr(dataset, "classes", None) or getattr(dataset, "categories", None)
     if not classes:
         return None
-    first = [entry if isinstance(entry, str) else ", ".join(entry) for entry in classes]
+    names = [entry if isinstance(entry, str) else ", ".join(entry) for entry in classes]
     # MNIST's "0 - zero" is "0" here, as it is whoever else provides it.
-    return [re.sub(r"^(\d) - \w+$", r"\1", entry) for entry in first]
+    names = [re.sub(r"^(\d) - \w+$", r"\1", entry) for entry in names]
+    # ImageNet has two kinds of crane.
+    return [f"{n} ({i})" if names.count(n) > 1 else n for i, n in enumerate(names)]
 
 
 def _pictures(name: str, split: str, dataset: Any) -> ImagePictures:

@@ -136,6 +136,21 @@ def test_a_class_without_splits_and_its_broken_files(tmp_path):
     assert "UnidentifiedImageError" in failure.reason
 
 
+def test_synonyms_are_joined_and_equal_names_told_apart(tmp_path, monkeypatch):
+    _write_eurosat(tmp_path)
+    made = tv.EuroSAT.__init__
+
+    def make(self, *arguments, **options):
+        made(self, *arguments, **options)
+        self.classes = names
+
+    monkeypatch.setattr(tv.EuroSAT, "__init__", make)
+    names = [("crane",), ("crane",)]
+    assert _provide("EuroSAT", tmp_path).classes == ["crane (0)", "crane (1)"]
+    names = [("drake",), ("red-breasted merganser", "Mergus serrator")]
+    assert _provide("EuroSAT", tmp_path).classes[1] == "red-breasted merganser, Mergus serrator"
+
+
 def test_labels_kept_by_the_class_are_compared_with_what_it_gives(tmp_path, monkeypatch):
     _write_eurosat(tmp_path)
     given = tv.EuroSAT.__getitem__

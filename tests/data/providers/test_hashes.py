@@ -26,7 +26,8 @@ def test_files_are_hashed_after_decompression_wherever_they_lie(root):
 
 
 def test_the_unpacked_file_comes_before_the_packed_one(root):
-    (root / "b").write_bytes(b"x")
+    (root / "other").mkdir()
+    (root / "other/b").write_bytes(b"x")
     assert checked_hashes(root, {"b": X}) == {"b": X}
 
 

@@ -52,3 +52,11 @@ def test_truncated_compression_is_named(tmp_path, keep):
     (tmp_path / "x.gz").write_bytes(content[:keep])
     with pytest.raises(IdxError, match=r"x\.gz cannot be read"):
         read_idx(tmp_path / "x.gz", 3)
+
+
+def test_damaged_compression_is_named(tmp_path):
+    content = bytearray(gzip.compress(_idx(np.arange(60, dtype=np.uint8).reshape(3, 4, 5))))
+    content[10] ^= 0xFF  # the type of the first deflate block
+    (tmp_path / "x.gz").write_bytes(content)
+    with pytest.raises(IdxError, match=r"x\.gz cannot be read: Error -3"):
+        read_idx(tmp_path / "x.gz", 3)

@@ -1,11 +1,12 @@
 """The documented conversion of every kind of image, and refusal of everything else."""
 
 import struct
+import warnings
 import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from fastpipe.data.providers import images as module
 from fastpipe.data.providers.images import UnreadableError, converted, open_image
@@ -89,7 +90,13 @@ def test_exif_rotation_is_applied(tmp_path):
 
 
 def test_a_damaged_exif_block_costs_only_the_rotation(tmp_path):
-    path = _saved(tmp_path, Image.new("L", (8, 8), 60), "x.jpg", exif=b"Exif\x00\x00garbage!")
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = 6, "x" * 20
+    damaged = bytearray(exif.tobytes())
+    damaged[damaged.index(b"\x01\x0f") + 1] = 3  # the maker becomes a compression in letters
+    path = _saved(tmp_path, Image.new("L", (8, 8), 60), "x.jpg", exif=bytes(damaged))
+    with pytest.raises(struct.error), warnings.catch_warnings(action="ignore"):
+        ImageOps.exif_transpose(Image.open(path))
     assert _uniform(_read(path, channels=1)) == pytest.approx([60], abs=1)
 
 
@@ -115,9 +122,9 @@ def test_an_image_of_the_right_size_keeps_its_pixels():
     np.testing.assert_array_equal(converted(Image.fromarray(pixels), 9, 3), pixels)
 
 
-def _noise(tmp_path, name):
+def _noise(tmp_path, name, **options):
     pixels = np.random.default_rng(0).integers(256, size=(40, 40, 3), dtype=np.uint8)
-    return _saved(tmp_path, Image.fromarray(pixels), name)
+    return _saved(tmp_path, Image.fromarray(pixels), name, **options)
 
 
 @pytest.mark.filterwarnings("ignore:Truncated File Read")
@@ -131,8 +138,9 @@ def test_truncated_files_are_unreadable(tmp_path, name, share):
         _read(path)
 
 
-def test_a_flipped_bit_in_a_png_is_found(tmp_path):
-    path = _noise(tmp_path, "x.png")
+@pytest.mark.parametrize("compress_level", [0, 6])
+def test_a_flipped_bit_in_a_png_is_found(tmp_path, compress_level):
+    path = _noise(tmp_path, "x.png", compress_level=compress_level)
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
