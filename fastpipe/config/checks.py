@@ -42,8 +42,8 @@ _RULES = {"all", *STAGES}
 def cross_check(config: Config, broken: set[Key]) -> Found:
     """Yield (key path, message) of every problem between entries.
 
-    `broken` holds the (section, name) of entries that failed on their own; references to them
-    are not reported as missing, and studies that need them are not expanded.
+    `broken` holds the (section, name) of entries, and the (section,) of sections, that failed on
+    their own; references to them are not reported as missing.
     """
     yield from _same_name_but_for_case(config)
     for name, source in config.sources.items():
@@ -81,7 +81,7 @@ def _subfolder_count(folder: Path) -> int | None:
 
 def _missing(config: Config, broken: set[Key], section: str, name: str) -> str | None:
     known = getattr(config, section)
-    if name in known or (section, name) in broken:
+    if name in known or (section,) in broken or (section, name) in broken:
         return None
     return f"there is no entry {name!r} in {section}; {nearest(name, known)}"
 
