@@ -148,7 +148,9 @@ class Chromium:
                 self.requests.append(parameters["request"]["url"])
             case "Runtime.exceptionThrown":
                 details = parameters["exceptionDetails"]
-                self.complaints.append(details.get("exception", {}).get("description", str(details)))
+                self.complaints.append(
+                    details.get("exception", {}).get("description", str(details))
+                )
             case "Runtime.consoleAPICalled" if parameters["type"] in ("error", "warning", "assert"):
                 words = (str(a.get("value", a.get("description"))) for a in parameters["args"])
                 self.complaints.append(" ".join(words))
@@ -164,7 +166,9 @@ class Chromium:
             raise UserError(f"on the page: {answer['exceptionDetails']}")
         return answer["result"].get("value")
 
-    def show(self, width: int, *, height: int = 900, dark: bool = False, phone: bool = False) -> None:
+    def show(
+        self, width: int, *, height: int = 900, dark: bool = False, phone: bool = False
+    ) -> None:
         """Set the window's size in CSS pixels, the system's theme, and whether it is a phone."""
         self.command(
             "Emulation.setDeviceMetricsOverride",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from fastpipe.reporting.claims.verdicts import Verdicts
-from fastpipe.reporting.numbers import difference, epochs, percent, points, scores
+from fastpipe.reporting.numbers import epochs, percent, points, scores
 from fastpipe.reporting.tables import Row, Tables
 
 __all__ = ["Paragraph", "summarise"]
@@ -103,9 +103,10 @@ def _learned(early: list[Row], final: list[Row], step: int, last: int) -> Markup
     ends = _best(final, "fast"), _best(final, "baseline")
     text = _(
         "After {} steps, {} classifies {} of the test images correctly, the best baseline ({}) "
-        "{}, a difference of {} percentage points. ",
+        "{}: {} percentage points {}. ",
         step, _name(fast), _strong(fast), baseline["arm"], _strong(baseline),
-        difference(fast["mean"] - baseline["mean"], "points"),
+        points(fast["mean"] - baseline["mean"]),
+        "more" if fast["mean"] >= baseline["mean"] else "less",
     )  # fmt: skip
     if ends[0] and ends[1]:
         text += _(
@@ -162,7 +163,12 @@ def _warmup(verdicts: Sequence[Verdicts]) -> Paragraph | None:
     if not paired:
         return None
     parts = [
-        _("<b>{} points</b> {} on {}", points(one.mean), "more" if one.mean >= 0 else "less", target)
+        _(
+            "<b>{} points</b> {} on {}",
+            points(one.mean),
+            "more" if one.mean >= 0 else "less",
+            target,
+        )
         for target, one in paired
     ]
     return Paragraph(

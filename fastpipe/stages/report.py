@@ -40,17 +40,15 @@ def report(spec: ReportSpec, *, database: Path, out: Path, work: Path, identity:
 
     claims = chosen_claims(spec.claims)
     record = database / "collect.json"
-    with stage_job(
-        "report",
-        out,
-        spec=spec,
-        identity=identity,
-        work=work,
-        reads=[record],
-        packages=("altair", "vl-convert-python", "jinja2", "scipy", "duckdb"),
-    ) as job:
-        with Tables(job.input(record, "study.duckdb"), job.work) as tables:
-            _write(job, spec, tables, claims)
+    packages = ("altair", "vl-convert-python", "jinja2", "scipy", "duckdb")
+    with (
+        stage_job(
+            "report", out, spec=spec, identity=identity, work=work, reads=[record],
+            packages=packages,
+        ) as job,
+        Tables(job.input(record, "study.duckdb"), job.work) as tables,
+    ):  # fmt: skip
+        _write(job, spec, tables, claims)
 
 
 def _write(job: Job, spec: ReportSpec, tables, claims) -> None:

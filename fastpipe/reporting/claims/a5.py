@@ -19,7 +19,8 @@ CLAIM = Claim(
         WITH pairs AS (
             SELECT
                 w.setting_source, w.setting_epoch, w.target, w.seed, w.warmup_end_step AS switch,
-                w.arm || ' − ' || f.arm AS contrast, w.recipe AS warmup, f.recipe AS fast
+                w.arm || ' − ' || f.arm AS contrast, w.position,
+                w.recipe AS warmup, f.recipe AS fast
             FROM comparison AS w
             JOIN comparison AS f USING (setting_source, setting_epoch, target, seed)
             WHERE w.role = 'warmup' AND f.role = 'fast'
@@ -50,7 +51,8 @@ CLAIM = Claim(
         LEFT JOIN drops
             ON (drops.source, drops.epoch, drops.target, drops.contrast, drops.seed)
                 = (setting_source, setting_epoch, pairs.target, pairs.contrast, pairs.seed)
-        GROUP BY ALL
-        ORDER BY ALL
+        GROUP BY setting_source, setting_epoch, pairs.target, pairs.position, pairs.contrast,
+            pairs.seed
+        ORDER BY setting_source, setting_epoch, pairs.target, pairs.position, pairs.seed
     """,
 )

@@ -22,6 +22,6 @@ CLAIM = Claim(
         FROM comparison AS f
         JOIN comparison AS b USING (setting_source, setting_epoch, target, seed)
         WHERE f.role = 'fast' AND b.role = 'baseline'
-        ORDER BY ALL
+        ORDER BY f.setting_source, f.setting_epoch, f.target, f.position, b.position, f.seed
     """,
 )

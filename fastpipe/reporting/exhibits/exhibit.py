@@ -98,6 +98,7 @@ def step_axis(
             values=[0.5, *ticks],
             labelExpr="datum.value < 1 ? '0' : format(datum.value, ',')",
             labelOverlap="parity",
+            labelSeparation=6,
         ),
     )
 

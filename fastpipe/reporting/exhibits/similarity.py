@@ -38,7 +38,7 @@ def draw_similarity(rows: Sequence[Row], arms: Sequence[str]) -> alt.LayerChart:
         detail="target:N",
     )
     return alt.layer(
-        base.mark_line(strokeWidth=2, style="series-line"),
+        base.mark_line(strokeWidth=2, style="series"),
         base.mark_point(filled=True, size=50, opacity=1, style="series").encode(
             tooltip=[
                 alt.Tooltip("target:N", title="target"),
@@ -73,13 +73,15 @@ def draw_flow(rows: Sequence[Row], arms: Sequence[str]) -> alt.LayerChart:
             axis=alt.Axis(labelAngle=0 if max(map(len, sources)) < 4 else -45, labelLimit=90,
                           ticks=False, domain=False),
         ),
-        y=alt.Y("target_class:N", title=None, sort=targets,
+        y=alt.Y("target_class:N", title="target class", sort=targets,
                 axis=alt.Axis(labelLimit=110, grid=False)),
     )  # fmt: skip
     labels = cells.mark_text().encode(text=alt.Text("share:Q", format=".0%"))
     return alt.layer(
         cells.mark_rect(style="flow", cornerRadius=2).encode(
-            opacity=alt.Opacity("share:Q", scale=alt.Scale(domain=[0, 1]), legend=None),
+            opacity=alt.Opacity(
+                "share:Q", scale=alt.Scale(domain=[0, 1], range=[0.06, 1]), legend=None
+            ),
             tooltip=[
                 alt.Tooltip("target_class:N", title="target class"),
                 alt.Tooltip("source_class:N", title="source class"),

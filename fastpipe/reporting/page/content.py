@@ -61,6 +61,7 @@ def page_content(
         "claims": claims,
         "figures": shown,
         "scale_note": _scale_note(tables),
+        "network_note": f"Scale: {_networks(tables)}.",
         "tables": final,
         "columns": [{"name": name, "unit": unit} for _, name, unit, _, _ in _COLUMNS],
         "datasets": [_dataset(row) for row in tables.rows("FROM datasets ORDER BY rowid")],
@@ -85,7 +86,7 @@ def _contents(figures: Sequence[Figure], claims: bool, final: bool) -> list[dict
 
 def _arm(arm: Row, labels: Sequence[str]) -> dict[str, Any]:
     rates = [
-        f"{sign} = {arm[name]:g}"
+        f"{sign}\u00a0=\u00a0{arm[name]:g}"
         for sign, name in (("α", "alpha"), ("β", "beta"))
         if arm[name] is not None
     ]
@@ -110,6 +111,7 @@ def _figure(number: int, figure: Figure, labels: Sequence[str]) -> dict[str, Any
         "lede": exhibit.lede,
         "paper": exhibit.paper,
         "here": exhibit.here,
+        "of_runs": exhibit.legend,
         "legend": legend,
         "panels": [{"id": panel.id, "title": panel.title} for panel in figure.panels],
     }
@@ -252,13 +254,16 @@ _SPLITS = ("train", "val", "test")
 
 def _scale_note(tables: Tables) -> str:
     """At which scale the numbers here were made, next to the paper's."""
-    row = tables.rows("""
-        SELECT string_agg(DISTINCT backbone, ', ' ORDER BY backbone) AS backbones,
-            count(DISTINCT seed) AS seeds, max(runs.steps) AS steps
-        FROM comparison AS runs LEFT JOIN snapshots USING (source, epoch)
-    """)[0]
+    row = tables.rows("SELECT count(DISTINCT seed) AS seeds, max(steps) AS steps FROM comparison")[
+        0
+    ]
     seeds = f"{row['seeds']} seed{'' if row['seeds'] == 1 else 's'}"
-    return f"Scale: {row['backbones'] or 'network unknown'}, {seeds}, {row['steps'] or 0:,} steps."
+    return f"Scale: {_networks(tables)}, {seeds}, {row['steps'] or 0:,} steps."
+
+
+def _networks(tables: Tables) -> str:
+    rows = tables.rows("SELECT DISTINCT backbone, dataset FROM snapshots ORDER BY ALL")
+    return ", ".join(f"{row['backbone']} on {row['dataset']}" for row in rows) or "unknown network"
 
 
 def _notes(tables: Tables, shown: set[str], judged: bool) -> list[str]:

@@ -17,14 +17,16 @@
 
   // On the page a chart is as wide as its place, and headings and legends are HTML.
   const forPage = (spec) => {
-    const { title, ...rest } = spec;
+    const { title, ...rest } = structuredClone(spec);
+    for (const layer of rest.layer ?? []) {
+      if (layer.encoding?.color) layer.encoding.color.legend = null;
+    }
     return { ...rest, width: "container", autosize: { type: "fit-x", contains: "padding" } };
   };
 
   const draw = async (element) => {
     const id = element.dataset.chart;
-    const config = { ...page.config, legend: { disable: true } };
-    const { view } = await embed(element, forPage(page.charts[id]), config, "svg");
+    const { view } = await embed(element, forPage(page.charts[id]), page.config, "svg");
     views.set(id, view);
   };
 

@@ -116,9 +116,6 @@ def _style(arm_colours: Sequence[int]) -> str:
     )  # fmt: skip
 
 
-
-
-
 @functools.cache
 def _vega() -> str:
     """Vega, Vega-Lite and Vega-Embed in one script (bundled by vl-convert, about 0.9 MB)."""
