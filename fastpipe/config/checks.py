@@ -247,10 +247,10 @@ def _override(recipe: Recipe, field: str, value: Scalar | list[Scalar]) -> Itera
         yield f"recipes have no field {field!r}; {nearest(field, Recipe.model_fields)}"
     elif value == []:
         yield "an empty list is a sweep without values"
-    else:
-        yield from invalid_values(recipe, field, value)
-        if isinstance(value, list) and len(set(value)) < len(value):
-            yield f"a value is listed twice in {value}"
+    elif invalid := list(invalid_values(recipe, field, value)):
+        yield from invalid
+    elif isinstance(value, list) and len(set(value)) < len(value):
+        yield f"a value is listed twice in {value}"
 
 
 def _arm(config: Config, broken: set[Key], target: Target, name: str, arm: Arm) -> Found:

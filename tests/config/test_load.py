@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (a table: one case a line)
 from collections.abc import Callable
 from pathlib import Path
 

@@ -1,0 +1,216 @@
+# ruff: noqa: E501 (a table: one case a line)
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fastpipe.config.backbone_names import BACKBONES
+from fastpipe.config.checks import CLAIMS, class_count
+from fastpipe.config.dataset import Dataset
+from fastpipe.config.names import STAGES
+
+Problems = Callable[..., list[str]]
+
+
+def arm(**fields: str) -> str:
+    """YAML that changes fields of the only arm."""
+    changes = ", ".join(f"{key}: {value}" for key, value in fields.items())
+    return f"studies: {{demo: {{arms: {{first: {{{changes}}}}}}}}}"
+
+
+def scale(text: str) -> str:
+    """YAML that gives the only study a scale besides its own."""
+    return f"studies: {{demo: {{scales: {{demo: {{}}, big: {{{text}}}}}}}}}"
+
+
+def source(text: str) -> str:
+    """YAML of another source on the same dataset."""
+    return f"sources: {{other: {{dataset: own, snapshots: [1], {text}}}}}"
+
+
+ARM = "studies.demo.arms.first"
+BIG = "studies.demo.scales.big"
+
+CASES = [
+    # names
+    ("recipes: {Fast: {}}", "recipes.Fast: differs from 'fast' only in case; both name one folder"),
+    ("datasets: {NEAR: {size: 28, providers: [{kind: sklearn, name: digits}]}}", "datasets.NEAR: differs from 'near' only in case; both name one folder"),
+    # sources
+    ("sources: {net: {dataset: owm}}", "sources.net.dataset: there is no entry 'owm' in datasets; did you mean 'own'?"),
+    ("sources: {net: {backbone: {name: resnet81}}}", "sources.net.backbone.name: unknown backbone 'resnet81'; did you mean 'resnet18'?"),
+    ("sources: {net: {backbone: {name: resnet18}}}", "sources.net.backbone.name: resnet18 takes 3 channels; set `channels: 3` in dataset own"),
+    ("sources: {net: {backbone: {name: lenet5}}}\ndatasets: {own: {size: 64}, near: {size: 64}}", "sources.net.backbone.name: lenet5 takes images of 28 or 32 px; own has 64"),
+    ("sources: {net: {snapshots: [0, 0.5, 2, 3]}}", "sources.net.snapshots.3: snapshot 3 is outside the source's epochs (0 to 2)"),
+    ("sources: {net: {snapshots: [-1, 2]}}", "sources.net.snapshots.0: snapshot -1 is outside the source's epochs (0 to 2)"),
+    ("sources: {net: {snapshots: [2, 1, 2.0]}}", "sources.net.snapshots: an epoch is listed twice in [2.0, 1.0, 2.0]"),
+    (source("start: other@1"), "sources.other.start: other cannot start from itself"),
+    (source("start: nett@2"), "sources.other.start: there is no entry 'nett' in sources; did you mean 'net'?"),
+    (source("start: net"), "sources.other.start: 'net' is no snapshot; write source@epoch, for example net@last"),
+    (source("start: net@1"), "sources.other.start: 'net@1' is not among the source's snapshots (net@0, net@0.5, net@2)"),
+    (source("start: net@all"), "sources.other.start: 'net@all' means 3 snapshots; name one"),
+    (source("start: net@2, backbone: {widths: [8]}"), "sources.other.start: net has another backbone than other"),
+    (
+        source("start: net@2") + "\ndatasets: {grey: {size: 28, channels: 1, providers: [{kind: sklearn, name: digits}]}, own: {channels: 3}, near: {channels: 3}}\n---\nsources: {other: {dataset: grey}}",
+        "sources.other.start: grey has channels: 1, but the source was trained on channels: 3 (own); give both the same",
+    ),
+    (
+        source("start: net@2, backbone: {name: lenet5}") + "\ndatasets: {big: {size: 32, channels: 1, providers: [{kind: sklearn, name: digits}]}}\n---\nsources: {other: {dataset: big}, net: {backbone: {name: lenet5}}}",
+        "sources.other.start: big has 32 px, but lenet5 was trained at 28 px (own); give both the same `size`",
+    ),
+    # recipes
+    ("recipes: {odd: {momentum_form: ema, optimiser: adam}}", "recipes.odd.momentum_form: 'ema' is a form of sgd's momentum; optimiser is adam"),
+    ("recipes: {odd: {optimiser: nesterov, momentum: 0}}", "recipes.odd.momentum: Nesterov needs a momentum above 0; found 0.0"),
+    ("recipes: {odd: {warmup: frozen-stats, alpha: 0}}", "recipes.odd.warmup: warm-up 'frozen-stats' trains only the head, but alpha is 0"),
+    ("recipes: {odd: {alpha: 0, beta: 0}}", "recipes.odd.beta: alpha and beta are both 0, so nothing would be trained"),
+    ("recipes: {odd: {alpha: 0, head_init: zeros}}", "recipes.odd.head_init: a head that starts at 0 and stays there (alpha: 0) learns nothing"),
+    ("recipes: {odd: {alpha: 0, head_init: normal, head_sigma: 0}}", "recipes.odd.head_init: a head that starts at 0 and stays there (alpha: 0) learns nothing"),
+    # studies
+    ("settings: {default_study: demmo}", "settings.default_study: there is no study 'demmo'; did you mean 'demo'?"),
+    ("studies: {all: {title: T, includes: [demo]}}", "studies.all: the target 'all' already stands for a rule of the workflow"),
+    ("studies: {Report: {title: T, includes: [demo]}}", "studies.Report: the target 'Report' already stands for a rule of the workflow"),
+    (scale("") + "\n---\nstudies: {demo-big: {title: T, includes: [demo]}}", "studies.demo-big: the target 'demo-big' already stands for the study 'demo'"),
+    (scale("") + "\n---\nstudies: {Demo-Big: {title: T, includes: [demo]}}", "studies.Demo-Big: the target 'Demo-Big' already stands for the study 'demo'"),
+    ("studies: {more: {title: T, includes: [dem]}}", "studies.more.includes.0: there is no entry 'dem' in studies; did you mean 'demo'?"),
+    ("studies: {more: {title: T}}", "studies.more: a study needs arms or includes"),
+    ("studies: {demo: {claims: [A7, A77]}}", "studies.demo.claims.1: unknown claim 'A77'; did you mean 'A7'?"),
+    ("studies: {demo: {claims: [REGISTRY]}}", "studies.demo.claims.0: unknown claim 'REGISTRY'; valid: A5, "),
+    # scales
+    (scale("overrides: {step: 9}"), f"{BIG}.overrides.step: recipes have no field 'step'; did you mean 'steps'?"),
+    (scale("overrides: {steps: 0}"), f"{BIG}.overrides.steps: must be greater than or equal to 1; found 0"),
+    (scale("rename: {naer: own}"), f"{BIG}.rename.naer: no arm uses a source or dataset 'naer'; did you mean 'near'?"),
+    (scale("rename: {near: owm}"), f"{BIG}.rename.near: there is no entry 'owm' in datasets; did you mean 'own'?"),
+    (scale("rename: {net: own}"), f"{BIG}.rename.net: there is no entry 'own' in sources; valid: net"),
+    # arms
+    (arm(snapshots="[nte@last]"), f"{ARM}.snapshots.0: there is no entry 'nte' in sources; did you mean 'net'?"),
+    (arm(snapshots="[net]"), f"{ARM}.snapshots.0: 'net' is no snapshot; write source@epoch, for example net@last"),
+    (arm(snapshots="[net@last, net@1]"), f"{ARM}.snapshots.1: 'net@1' is not among the source's snapshots (net@0, net@0.5, net@2)"),
+    (arm(snapshots="[net@first]"), f"{ARM}.snapshots.0: 'first' is no epoch; kept snapshots: net@0, net@0.5, net@2"),
+    (arm(targets="[near, nere]"), f"{ARM}.targets.1: there is no entry 'nere' in datasets; did you mean 'near'?"),
+    (arm(recipe="plian"), f"{ARM}.recipe: there is no entry 'plian' in recipes; did you mean 'plain'?"),
+    (arm(overrides="{aplha: 1}"), f"{ARM}.overrides.aplha: recipes have no field 'aplha'; did you mean 'alpha'?"),
+    (arm(overrides="{alpha: -1}"), f"{ARM}.overrides.alpha: must be greater than or equal to 0; found -1"),
+    (arm(overrides="{alpha: '0.1'}"), f"{ARM}.overrides.alpha: must be a number; found '0.1'"),
+    (arm(overrides="{steps: 1e3}"), f"{ARM}.overrides.steps: must be a whole number; found 1000.0"),
+    (arm(overrides="{steps: true}"), f"{ARM}.overrides.steps: must be a whole number; found True"),
+    (arm(overrides="{head_init: zero}"), f"{ARM}.overrides.head_init: 'zero' is not allowed; did you mean 'zeros'?"),
+    (arm(overrides="{alpha: []}"), f"{ARM}.overrides.alpha: an empty list is a sweep without values"),
+    (arm(overrides="{alpha: [0.1, 1e-1]}"), f"{ARM}.overrides.alpha: a value is listed twice in [0.1, 0.1]"),
+    (arm(overrides="{alpha: 0, beta: 0}"), f"{ARM}.overrides.beta: plain+alpha=0+beta=0: alpha and beta are both 0, so nothing would be trained"),
+    (arm(overrides="{batch_size: 16}"), f"{ARM}.targets.0: plain+batch_size=16 has batch_size 16, which cannot hold the 10 classes of near equally; use a multiple of 10, for example 10"),
+    (arm(overrides="{batch_size: 8}"), f"{ARM}.targets.0: plain+batch_size=8 has batch_size 8, which cannot hold the 10 classes of near equally; use a multiple of 10, for example 10"),
+    ("datasets: {near: {classes: ['1']}}", f"{ARM}.targets.0: near has 1 class; a target needs two"),
+    ("datasets: {near: {channels: 3}}", f"{ARM}.targets.0: near has channels: 3, but the source was trained on channels: 1 (own); give both the same"),
+    ("datasets: {near: {size: 32}}\nsources: {net: {backbone: {name: lenet5}}}", f"{ARM}.targets.0: near has 32 px, but lenet5 was trained at 28 px (own); give both the same `size`"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "problem"), CASES)
+def test_entries_must_fit_each_other(problems: Problems, text: str, problem: str) -> None:
+    (found,) = problems(*text.split("---"))
+    assert found.split(": ", 1)[1].startswith(problem)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_no_study_is_named_like_a_rule(problems: Problems, stage: str) -> None:
+    (found,) = problems(f"studies: {{{stage}: {{title: T, includes: [demo]}}}}")
+    assert found.endswith(f"the target {stage!r} already stands for a rule of the workflow")
+
+
+def test_every_bad_value_of_every_sweep_is_told(problems: Problems) -> None:
+    found = problems(arm(overrides="{alpha: [0.1, -1, -2], beta: [-3, 0.1], flip: [true, 1]}"))
+    told = [problem.partition(": ")[2].partition(": ")[2] for problem in found]
+    assert told == [
+        "must be greater than or equal to 0; found -1",
+        "must be greater than or equal to 0; found -2",
+        "must be greater than or equal to 0; found -3",
+        "must be true or false; found 1",
+    ]
+
+
+def test_sources_that_start_from_each_other_are_told(problems: Problems) -> None:
+    found = problems(
+        "sources: {a: {dataset: own, snapshots: [1], start: b@1},"
+        "\n b: {dataset: own, snapshots: [1], start: a@1},"
+        "\n c: {dataset: own, snapshots: [1], start: a@1}}"
+    )
+    assert [problem.partition(": ")[2] for problem in found] == [
+        "sources.a.start: sources start from each other in a circle: a → b → a",
+        "sources.b.start: sources start from each other in a circle: b → a → b",
+        "sources.c.start: sources start from each other in a circle: c → a → b → a",
+    ]
+
+
+def test_studies_that_include_each_other_are_told(problems: Problems) -> None:
+    found = problems("studies: {a: {title: T, includes: [b]}, b: {title: T, includes: [demo, a]}}")
+    assert [problem.partition(": ")[2] for problem in found] == [
+        "studies.a.includes.0: a and b include each other",
+        "studies.b.includes.1: b and a include each other",
+    ]
+
+
+def test_the_names_of_long_sweeps_are_limited(problems: Problems) -> None:
+    overrides = (
+        "alpha: 1.23456789012345e-10, beta: 1.23456789012345e-10, head_sigma: 1.2345678901234e-10, "
+        "momentum: 0.1234567890123456, warmup_gain: 0.1234567890123456, batch_size: 200, "
+        "weight_decay: 1.23456789012345e-10, warmup: frozen-stats, head_init: kaiming-fan-out"
+    )
+    (found,) = problems(arm(overrides=f"{{{overrides}}}"))
+    assert f"{ARM}.overrides: the name plain+alpha=1.23456789012345e-10+batch_s…" in found
+    assert found.endswith("has over 200 characters")
+
+
+def test_a_problem_of_a_recipe_is_not_repeated_for_its_variants(problems: Problems) -> None:
+    found = problems(
+        "recipes: {plain: {optimiser: nesterov, momentum: 0}}", arm(overrides="{alpha: [0.1, 0.2]}")
+    )
+    assert len(found) == 1
+
+
+def test_what_a_scale_renames_is_checked_there(problems: Problems) -> None:
+    found = problems(
+        arm(snapshots="[small@last]", targets="[tiny]"),
+        "studies: {demo: {scales: {demo: {rename: {small: net, tiny: near}}}}}",
+    )
+    assert found == []
+
+
+def test_one_wrong_entry_is_told_once_however_many_arms_use_it(problems: Problems) -> None:
+    other = "studies: {demo: {arms: {more: {recipe: fast, snapshots: [net@0], targets: [near]}}}}"
+    assert len(problems(other, scale("overrides: {stepz: 1}"))) == 1
+
+
+def test_claims_are_the_modules_named_like_one(problems: Problems) -> None:
+    assert {"a5", "a7", "a9"} <= {path.stem for path in CLAIMS.glob("[a-z][0-9]*.py")}
+    assert problems("studies: {demo: {claims: [A5, A7, A9]}}") == []
+
+
+# --- numbers of classes -------------------------------------------------------------------------
+
+
+def dataset(provider: dict, **fields: object) -> Dataset:
+    return Dataset.model_validate({"providers": (provider,), "size": 28, **fields})
+
+
+def test_class_count_of_known_providers() -> None:
+    assert class_count(dataset({"kind": "sklearn", "name": "digits"})) == 10
+    assert class_count(dataset({"kind": "torchvision", "name": "CIFAR100"})) == 100
+    assert class_count(dataset({"kind": "torchvision", "name": "Unheard"})) is None
+    digits = {"kind": "sklearn", "name": "digits"}
+    assert class_count(dataset(digits, classes=("3", "5", "8"))) == 3
+
+
+def test_class_count_of_folders(tmp_path: Path) -> None:
+    provider = {"kind": "folder", "path": str(tmp_path)}
+    assert class_count(dataset({"kind": "folder", "path": str(tmp_path / "none")})) is None
+    for name in ("cats", "dogs", ".hidden"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "notes.txt").touch()
+    assert class_count(dataset(provider)) == 2
+    for name in ("a", "b", "c"):
+        (tmp_path / "train" / name).mkdir(parents=True)
+    assert class_count(dataset(provider)) == 3
+
+
+def test_backbones_are_those_that_the_models_know() -> None:
+    assert len(set(BACKBONES)) == len(BACKBONES)
+    assert {"small-cnn", "lenet5", "resnet18"} <= set(BACKBONES)
