@@ -48,7 +48,16 @@ def side(name):
 
 
 def test_every_classification_model_is_offered_or_excluded():
-    assert set(TORCHVISION) == set(BACKBONES) - {"small-cnn", "lenet5"} - EXCLUDED.keys()
+    offered = set(BACKBONES) - {"small-cnn", "lenet5"}
+    assert offered | EXCLUDED.keys() == set(
+        torchvision.models.list_models(module=torchvision.models)
+    )
+
+
+@pytest.mark.parametrize("name", sorted(EXCLUDED))
+def test_what_is_excluded_has_no_linear_layer(name):
+    modules = torchvision.models.get_model(name).modules()
+    assert not [module for module in modules if isinstance(module, nn.Linear)]
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from fastpipe.config.backbone import Backbone
 from fastpipe.models.backbones import build_body
@@ -166,10 +167,26 @@ def test_other_kinds_of_convolution_are_left_alone():
             weight = self.weight - self.weight.mean()
             return F.conv2d(x, weight, self.bias, padding=self.padding)
 
+    Standardised.__module__ = "torch.nn.somewhere"  # so that torch.fx does not look inside
     block = Block(lambda b, x: b.norm(b.convolution(x)))
     block.convolution = Standardised(3, 3, 3, padding=1)
     fold = FoldedBody(unsettle(block))
     torch.testing.assert_close(fold(inputs()), unfolded(block, inputs()))
+
+
+def test_bf16_weights_are_cast_at_refresh_and_not_at_each_call():
+    class Casts(TorchDispatchMode):
+        shapes = ()
+
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            if function is torch.ops.aten.to.dtype:
+                self.shapes += (args[0].shape,)
+            return function(*args, **(kwargs or {}))
+
+    fold, images = FoldedBody(body_of("small-cnn"), "bf16"), inputs()
+    with Casts() as casts:
+        features = fold(images)
+    assert casts.shapes == (images.shape, features.shape)  # bf16 on the way in, fp32 out
 
 
 def test_no_gradients_are_recorded():
