@@ -292,10 +292,7 @@ def _write_tables(job: Job, spec: FinetuneSpec, runs: Sequence[_Run]) -> None:
             for row in rows
         ]
         schema = pa.schema({**_IDENTITY, **columns})
-        arrays = [
-            pa.array(values, kind)
-            for values, kind in zip(zip(*rows, strict=True), schema.types, strict=True)
-        ]
+        arrays = [pa.array([row[i] for row in rows], f.type) for i, f in enumerate(schema)]
         table = pa.Table.from_arrays(arrays, schema=schema)
         pq.write_table(table, job.output(f"{name}.parquet"), compression="zstd")
 

@@ -185,7 +185,7 @@ def test_the_log_counts_what_was_repeated(tmp_path):
 def test_optimiser_state_of_no_parameter_is_refused(network):
     net = network()
     optimiser = torch.optim.SGD(net.parameters(), lr=1.0)
-    with pytest.raises(ValueError, match="'body.9.weight/momentum_buffer' belongs to no parameter"):
+    with pytest.raises(ValueError, match=r"'body.9.weight/mom.*belongs to no parameter"):
         load_optimiser(optimiser, net, {"body.9.weight/momentum_buffer": torch.zeros(1)})
 
 
