@@ -1,7 +1,8 @@
 """How charts and page look: one set of colour names, in light, dark, and as CSS variables.
 
-Arms have the Okabe–Ito palette (Okabe & Ito 2008, "Color universal design"), its yellow and black
-replaced by an indigo and a grey; the dark set is the same hues, lighter.
+Arms have the hues of the Okabe–Ito palette (Okabe & Ito 2008, "Color universal design"), its
+yellow and black replaced by an indigo and a grey, tuned so that any two also differ for the three
+kinds of dichromat and all stand out from the background; the dark set is the same hues, lighter.
 """
 
 from dataclasses import asdict, dataclass
@@ -47,13 +48,13 @@ LIGHT = Colours(
     bad="#a8410a",
     accent="#0b5c94",
     arms=(
-        "#d55e00",
+        "#c94f00",
         "#0072b2",
-        "#52aee2",
+        "#43a3df",
         "#009e73",
-        "#c46a9b",
-        "#757a82",
-        "#dd9900",
+        "#cf74a8",
+        "#565b64",
+        "#d69a00",
         "#4b3b9e",
     ),
 )
@@ -69,13 +70,13 @@ DARK = Colours(
     accent="#7cbcf0",
     arms=(
         "#ff8438",
-        "#3f97dd",
+        "#4aa5ee",
         "#a4dbff",
         "#1fbf91",
         "#ea9cc8",
-        "#969ca7",
+        "#868c97",
         "#f5c04a",
-        "#9a8cf0",
+        "#7a68ff",
     ),
 )
 
@@ -167,6 +168,7 @@ def chart_config(colours: Colours, arm_colours: list[int]) -> dict[str, Any]:
         "style": {
             "guide": {"color": colours.muted, "strokeDash": [3, 3], "opacity": 0.9},
             "note": {"color": colours.muted, "fontSize": 11},
+            "halo": {"color": colours.paper, "stroke": colours.paper, "strokeWidth": 5},
             "window": {"color": colours.muted, "opacity": 0.1},
             "series": {"color": colours.ink},
             "flow": {"color": colours.accent},

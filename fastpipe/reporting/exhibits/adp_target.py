@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import altair as alt
 
 from fastpipe.reporting.exhibits.bands import band_chart, band_rows
-from fastpipe.reporting.exhibits.exhibit import PERCENT, Exhibit, setting_title, step_axis
+from fastpipe.reporting.exhibits.exhibit import Exhibit, setting_title, step_axis
 from fastpipe.reporting.numbers import percent
 from fastpipe.reporting.tables import Row
 
@@ -20,7 +20,7 @@ def draw(rows: Sequence[Row], arms: Sequence[str]) -> alt.LayerChart:
         x=step_axis(max(row["step"] for row in rows)),
         title="Test accuracy of the model one would deploy (top-1, %)",
         scale=alt.Scale(domain=[0, 1]),
-        form=PERCENT.replace(".1", ".0"),
+        form=".0%",
         tooltip=[alt.Tooltip("step:Q", title="step", format=",")],
     )
 

@@ -25,7 +25,7 @@ def band_rows(
     floor: float | None = None,
     ceiling: float | None = None,
 ) -> list[Row]:
-    """Rows ready to draw: limits of the band (kept within floor and ceiling) and their text."""
+    """Rows ready to draw: limits of the band (kept within floor and ceiling), and their text."""
     return [_band_row(row, form, floor, ceiling) for row in rows if row["mean"] is not None]
 
 
@@ -40,6 +40,7 @@ def _band_row(
         "mean": rounded(mean),
         "low": rounded(low if floor is None else max(low, floor)),
         "high": rounded(high if ceiling is None else min(high, ceiling)),
+        "text": form(mean),
         "interval": interval(mean, half, form),
     }  # fmt: skip
 
@@ -64,7 +65,7 @@ def band_chart(
         x: horizontal axis.
         title: of the vertical axis, with its unit.
         scale: vertical scale.
-        form: d3 format of the vertical axis and of the mean in tooltips.
+        form: d3 format of the vertical axis.
         tooltip: what tooltips tell between the arm's name and the mean.
         points: draw points; otherwise invisible ones carry the tooltips.
         labels: Vega expression for the vertical axis' labels, instead of `form`.
@@ -88,7 +89,7 @@ def band_chart(
         tooltip=[
             alt.Tooltip("arm:N", title="arm"),
             *tooltip,
-            alt.Tooltip("mean:Q", title="mean", format=form),
+            alt.Tooltip("text:N", title="mean"),
             alt.Tooltip("interval:N", title="95 % interval"),
             alt.Tooltip("seeds:Q", title="seeds"),
         ],

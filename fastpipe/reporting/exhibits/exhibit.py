@@ -11,7 +11,6 @@ from fastpipe.reporting.tables import Row
 
 __all__ = [
     "HEIGHT",
-    "PERCENT",
     "Exhibit",
     "arm_colour",
     "epoch_axis",
@@ -25,7 +24,6 @@ __all__ = [
 ]
 
 HEIGHT = 300
-PERCENT = ".1%"
 
 
 @dataclass(frozen=True)

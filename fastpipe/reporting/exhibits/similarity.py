@@ -48,9 +48,12 @@ def draw_similarity(rows: Sequence[Row], arms: Sequence[str]) -> alt.LayerChart:
                 alt.Tooltip("gamma:Q", title="γ"),
             ],
         ),
-        base.transform_filter(alt.datum.epoch == last).mark_text(
-            style="note", align="right", baseline="bottom", dy=-9, fontSize=12
-        ).encode(text="target:N"),
+        *(
+            base.transform_filter(alt.datum.epoch == last)
+            .mark_text(style=style, align="right", baseline="bottom", dy=-9, fontSize=12)
+            .encode(text="target:N")
+            for style in ("halo", "note")
+        ),
     ).properties(height=HEIGHT)  # fmt: skip
 
 

@@ -74,9 +74,11 @@
     return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
   };
 
+  // A chart's main data: the longest of its tables (guides have one row).
   const csv = (spec) => {
-    const rows = (spec.data ?? spec.layer.map((layer) => layer.data).find(
-      (data) => data && data.values.length > 1)).values;
+    const own = [spec, ...(spec.layer ?? [])].map((part) => part.data?.values ?? []);
+    const tables = [...Object.values(spec.datasets ?? {}), ...own];
+    const rows = tables.reduce((longest, table) => table.length > longest.length ? table : longest);
     const names = [...new Set(rows.flatMap((row) => Object.keys(row)))];
     const lines = rows.map((row) => names.map((name) => csvCell(row[name])).join(","));
     return [names.join(","), ...lines, ""].join("\r\n");
