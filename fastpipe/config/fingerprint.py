@@ -11,6 +11,7 @@ import ast
 import functools
 import hashlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 __all__ = ["closure", "fingerprint"]
@@ -31,7 +32,7 @@ def fingerprint(module: str, root: Path = ROOT) -> str:
     total = hashlib.sha256()
     for path in closure(module, root):
         total.update(path.relative_to(root).as_posix().encode() + b"\0")
-        total.update(_essence(path).encode() + b"\0")
+        total.update(_essence(path, root).encode() + b"\0")
     return total.hexdigest()[:16]
 
 
@@ -45,7 +46,8 @@ def closure(module: str, root: Path = ROOT) -> list[Path]:
         path = queue.pop()
         if path not in found:
             found.add(path)
-            queue += [target for name in _imports(path, root) for target in _resolve(name, root)]
+            names = _code(path, root).imports
+            queue += [target for name in names for target in _resolve(name, root)]
     others = {
         file
         for folder in {path.parent for path in found}
@@ -72,10 +74,24 @@ def _resolve(name: str, root: Path) -> list[Path]:
     return []
 
 
+@dataclass(frozen=True)
+class _Code:
+    """What matters in a module: its syntax tree as text, and the names it imports."""
+
+    text: str
+    imports: tuple[str, ...]
+
+
+def _code(path: Path, root: Path) -> _Code:
+    """A module's code, read again only if the file has changed."""
+    status = path.stat()
+    return _read(path, root, (status.st_mtime_ns, status.st_size))
+
+
 @functools.cache
-def _read(path: Path, stamp: tuple[int, int]) -> tuple[ast.Module, str]:
+def _read(path: Path, root: Path, stamp: tuple[int, int]) -> _Code:
     tree = _WithoutDocstrings().visit(ast.parse(path.read_bytes(), filename=str(path)))
-    return tree, _dump(tree)
+    return _Code(_dump(tree), tuple(_imports(tree, path, root)))
 
 
 def _dump(node: object) -> str:
@@ -89,14 +105,8 @@ def _dump(node: object) -> str:
     return f"{type(node).__name__}({','.join(given)})"
 
 
-def _code(path: Path) -> tuple[ast.Module, str]:
-    """Syntax tree and its text, read again only if the file has changed."""
-    status = path.stat()
-    return _read(path, (status.st_mtime_ns, status.st_size))
-
-
-def _imports(path: Path, root: Path) -> Iterator[str]:
-    for node in ast.walk(_code(path)[0]):
+def _imports(tree: ast.AST, path: Path, root: Path) -> Iterator[str]:
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -115,10 +125,10 @@ def _absolute(node: ast.ImportFrom, path: Path, root: Path) -> str:
     return ".".join([*package.parts, *([node.module] if node.module else [])])
 
 
-def _essence(path: Path) -> str:
+def _essence(path: Path, root: Path) -> str:
     if path.suffix != ".py":
         return hashlib.sha256(path.read_bytes()).hexdigest()
-    return _code(path)[1]
+    return _code(path, root).text
 
 
 class _WithoutDocstrings(ast.NodeTransformer):

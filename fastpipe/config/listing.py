@@ -1,7 +1,8 @@
 """What lies in a user's image folder, so that a changed folder is prepared again.
 
 A listing is a hash over relative paths and sizes, not over times (a copied folder is the same
-folder) nor over bytes (a folder may be large). An image edited to the very same size goes unnoticed.
+folder) nor over bytes (a folder may be large). An image edited to the very same size goes
+unnoticed.
 """
 
 import hashlib

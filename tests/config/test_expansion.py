@@ -1,0 +1,214 @@
+from collections.abc import Callable
+
+import pytest
+
+from fastpipe.config.config import Config
+from fastpipe.config.expansion import (
+    Runs,
+    invalid_values,
+    parse_snapshot,
+    runs_of,
+    study_targets,
+    variants,
+)
+from fastpipe.config.names import Snapshot
+from fastpipe.config.recipe import Recipe
+
+Make = Callable[..., Config]
+PLAIN = Recipe()
+
+
+def runs(config: Config, target: str = "demo") -> list[Runs]:
+    return runs_of(config, study_targets(config)[target])
+
+
+# --- snapshots ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "epochs"),
+    [
+        ("net@0", [0.0]),
+        ("net@0.5", [0.5]),
+        ("net@5e-1", [0.5]),
+        ("net@2.0", [2.0]),
+        ("net@last", [2.0]),
+        ("net@all", [0.0, 0.5, 2.0]),
+    ],
+)
+def test_snapshots_by_name(config: Make, text: str, epochs: list[float]) -> None:
+    read = config("sources: {net: {snapshots: [2, 0, 0.5]}}")
+    assert parse_snapshot(read, text) == [Snapshot("net", epoch) for epoch in epochs]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("net", "'net' is no snapshot; write source@epoch, for example net@last"),
+        ("net@", "'' is no epoch; kept snapshots: net@0, net@0.5, net@2"),
+        ("net@first", "'first' is no epoch; kept snapshots: net@0, net@0.5, net@2"),
+        ("net@1", "'net@1' is not among the source's snapshots (net@0, net@0.5, net@2)"),
+        ("net@nan", "'net@nan' is not among the source's snapshots (net@0, net@0.5, net@2)"),
+    ],
+)
+def test_a_name_that_is_no_snapshot_says_which_there_are(
+    config: Make, text: str, message: str
+) -> None:
+    with pytest.raises(ValueError) as raised:
+        parse_snapshot(config(), text)
+    assert str(raised.value) == message
+
+
+# --- variants -----------------------------------------------------------------------------------
+
+
+def test_without_overrides_the_only_variant_is_the_recipe() -> None:
+    assert list(variants("plain", PLAIN, {})) == [("", "plain", PLAIN)]
+
+
+def test_lists_are_sweeps_over_all_combinations() -> None:
+    found = list(variants("plain", PLAIN, {"steps": 9, "beta": [0.1, 0.2], "flip": [False, True]}))
+    assert [(suffix, name) for suffix, name, _ in found] == [
+        ("+beta=0.1+flip=false", "plain+beta=0.1+steps=9"),
+        ("+beta=0.1+flip=true", "plain+beta=0.1+flip=true+steps=9"),
+        ("+beta=0.2+flip=false", "plain+beta=0.2+steps=9"),
+        ("+beta=0.2+flip=true", "plain+beta=0.2+flip=true+steps=9"),
+    ]
+    assert [(r.beta, r.flip, r.steps) for _, _, r in found] == [
+        (0.1, False, 9),
+        (0.1, True, 9),
+        (0.2, False, 9),
+        (0.2, True, 9),
+    ]
+
+
+@pytest.mark.parametrize("value", [0.01, 1e-2, [0.01]])
+def test_a_value_that_the_recipe_has_anyway_is_not_in_the_name(value: float | list) -> None:
+    ((_, name, recipe),) = variants("plain", PLAIN, {"alpha": value})
+    assert (name, recipe) == ("plain", PLAIN)
+
+
+def test_one_variant_has_one_name_however_its_values_are_written() -> None:
+    names = {
+        name for value in (1, 1.0) for _, name, _ in variants("plain", PLAIN, {"alpha": value})
+    }
+    assert names == {"plain+alpha=1"}
+
+
+def test_each_bad_value_is_explained() -> None:
+    assert list(invalid_values(PLAIN, "steps", [1, 0, "x"])) == [
+        "must be greater than or equal to 1; found 0",
+        "must be a whole number; found 'x'",
+    ]
+    assert list(invalid_values(PLAIN, "steps", 1)) == []
+
+
+# --- runs ---------------------------------------------------------------------------------------
+
+SWEEP = """
+studies:
+  demo:
+    seeds: 3
+    arms:
+      first: {snapshots: [net@last, net@0], overrides: {alpha: [0.01, 1], steps: 5}, role: fast}
+"""
+
+
+def test_an_arm_is_its_variants_on_its_snapshots_and_targets(config: Make) -> None:
+    plain = Recipe(steps=5)
+    expected = [
+        Runs(
+            f"first+alpha={alpha:g}",
+            "first",
+            "fast",
+            Snapshot("net", epoch),
+            "near",
+            variant,
+            plain.model_copy(update={"alpha": alpha}),
+            3,
+        )
+        for alpha, variant in ((0.01, "plain+steps=5"), (1.0, "plain+alpha=1+steps=5"))
+        for epoch in (2.0, 0.0)
+    ]
+    assert runs(config(SWEEP)) == expected
+
+
+def test_a_snapshot_or_target_named_twice_runs_once(config: Make) -> None:
+    twice = "{snapshots: [net@last, net@2, net@all], targets: [near, near]}"
+    read = config(f"studies: {{demo: {{arms: {{first: {twice}}}}}}}")
+    assert [str(entry.snapshot) for entry in runs(read)] == ["net@2", "net@0", "net@0.5"]
+
+
+@pytest.mark.parametrize(
+    ("study", "scale", "arm", "expected"),
+    [(None, None, None, 5), (2, None, None, 2), (2, 3, None, 3), (2, 3, 4, 4), (2, None, 4, 4)],
+)
+def test_seeds_are_the_arms_else_the_scales_else_the_studys(
+    config: Make, study: int | None, scale: int | None, arm: int | None, expected: int
+) -> None:
+    text = f"""
+studies:
+  demo:
+    {f"seeds: {study}" if study else ""}
+    scales: {{demo: {{seeds: {scale or "null"}}}}}
+    arms: {{first: {{seeds: {arm or "null"}}}}}
+"""
+    assert [entry.seeds for entry in runs(config(text))] == [expected]
+
+
+# --- targets and scales -------------------------------------------------------------------------
+
+SCALES = """
+datasets:
+  far: {providers: [{kind: sklearn, name: digits}], size: 28, channels: 1}
+sources:
+  large: {dataset: own, snapshots: [0, 9], epochs: 9}
+studies:
+  demo:
+    scales:
+      demo: {overrides: {steps: 7}}
+      paper:
+        rename: {net: large, near: far}
+        overrides: {steps: 99, alpha: 0.5}
+        seeds: 8
+    arms:
+      second: {recipe: fast, snapshots: [net@all], targets: [near, own], overrides: {alpha: 0.25}}
+"""
+
+
+def test_a_study_without_scales_is_one_target(config: Make) -> None:
+    assert list(study_targets(config())) == ["demo"]
+
+
+def test_the_demo_scale_goes_by_the_studys_name_and_others_by_both(config: Make) -> None:
+    targets = study_targets(config(SCALES))
+    assert list(targets) == ["demo", "demo-paper"]
+    assert [t.study_name for t in targets.values()] == ["demo", "demo"]
+    assert [t.scale_name for t in targets.values()] == ["demo", "paper"]
+
+
+def test_a_study_may_have_no_demo_scale(config: Make) -> None:
+    text = "studies: {demo: {scales: {paper: {}}}}\nsettings: {default_study: demo-paper}"
+    assert list(study_targets(config(text))) == ["demo-paper"]
+
+
+def test_a_scale_renames_overrides_and_sets_seeds_but_keeps_labels_and_roles(config: Make) -> None:
+    read = config(SCALES)
+    small, large = runs(read, "demo"), runs(read, "demo-paper")
+    assert {entry.label for entry in small} == {entry.label for entry in large}
+    assert [(str(e.snapshot), e.target, e.variant, e.seeds) for e in small] == [
+        ("net@2", "near", "plain+steps=7", 5),
+        ("net@0", "near", "fast+alpha=0.25+steps=7", 5),
+        ("net@0", "own", "fast+alpha=0.25+steps=7", 5),
+        ("net@0.5", "near", "fast+alpha=0.25+steps=7", 5),
+        ("net@0.5", "own", "fast+alpha=0.25+steps=7", 5),
+        ("net@2", "near", "fast+alpha=0.25+steps=7", 5),
+        ("net@2", "own", "fast+alpha=0.25+steps=7", 5),
+    ]
+    assert [(str(e.snapshot), e.target, e.variant, e.seeds) for e in large] == [
+        ("large@9", "far", "plain+alpha=0.5+steps=99", 8),
+        ("large@0", "far", "fast+alpha=0.25+steps=99", 8),
+        ("large@0", "own", "fast+alpha=0.25+steps=99", 8),
+        ("large@9", "far", "fast+alpha=0.25+steps=99", 8),
+        ("large@9", "own", "fast+alpha=0.25+steps=99", 8),
+    ]
