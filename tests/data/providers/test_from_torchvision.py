@@ -102,15 +102,16 @@ def test_cifar10(tmp_path, monkeypatch):
 def test_svhn_by_its_split_argument(tmp_path, monkeypatch):
     images = STREAM.integers(256, size=(32, 32, 3, 4), dtype=np.uint8)
     lists = {}
-    for split in ("train", "test"):
+    for split, last in (("train", 4), ("test", 3)):
         path = tmp_path / f"{split}_32x32.mat"
-        savemat(path, {"X": images, "y": np.array([[1], [2], [10], [3]], dtype=np.uint8)})
+        savemat(path, {"X": images, "y": np.array([[1], [2], [10], [last]], dtype=np.uint8)})
         lists[split] = ["", path.name, hashlib.md5(path.read_bytes()).hexdigest()]
     monkeypatch.setattr(tv.SVHN, "split_list", lists)
     provided = _provide("SVHN", tmp_path)
     np.testing.assert_array_equal(_pixels(provided.train), images.transpose(3, 0, 1, 2))
     assert provided.test.labels.tolist() == [1, 2, 0, 3]  # torchvision turns 10 into 0
-    assert provided.classes == ["0", "1", "2", "3"]
+    assert provided.train.labels.tolist() == [1, 2, 0, 4]
+    assert provided.classes == ["0", "1", "2", "3", "4"]
 
 
 def _write_eurosat(root):
