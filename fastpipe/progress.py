@@ -21,7 +21,7 @@ class Progress:
 
     def __init__(self, title: str, total: int, unit: str = "steps"):
         self._title, self._total, self._unit = title, total, unit
-        self._done = 0
+        self._before: int | None = None
         self._bar = _bar() if sys.stdout.isatty() else None
 
     def __enter__(self) -> "Progress":
@@ -45,18 +45,21 @@ class Progress:
             print(f"{self._title}: done in {time.monotonic() - self._started:.1f} s", flush=True)
 
     def reach(self, done: int) -> None:
-        """Say that `done` units are done in all."""
-        self._done = done
+        """Say that `done` units are done in all; what the first call says cost no time here."""
+        if self._before is None:
+            self._before = done
         if self._bar is not None:
             self._bar.update(self._task, completed=done)
         elif time.monotonic() - self._told >= _LINE_EVERY_SECONDS:
             self._told = time.monotonic()
-            print(self._line(), flush=True)
+            print(self._line(done), flush=True)
 
-    def _line(self) -> str:
-        spent = time.monotonic() - self._started
-        left = spent * (self._total - self._done) / self._done if self._done else float("nan")
-        return f"{self._title}: {self._done} of {self._total} {self._unit}, {left:.0f} s left"
+    def _line(self, done: int) -> str:
+        text, here = f"{self._title}: {done} of {self._total} {self._unit}", done - self._before
+        if not here:
+            return text
+        left = (time.monotonic() - self._started) * (self._total - done) / here
+        return f"{text}, {left:.0f} s left"
 
 
 def _bar() -> Any:

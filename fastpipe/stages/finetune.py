@@ -21,6 +21,7 @@ from fastpipe.config.recipe import Recipe
 from fastpipe.data.streams import generator
 from fastpipe.evaluation.inference import Evaluator
 from fastpipe.files import digest, read_json, write_json
+from fastpipe.models.backbones import check_size
 from fastpipe.models.checkpoint import load_into, load_tensors, save_tensors
 from fastpipe.models.compute import Resolved, claim_gpu, resolve
 from fastpipe.models.heads import build_head
@@ -154,6 +155,8 @@ class _Pack:
             head_bias=spec.recipe.head_bias,
             resolved=resolved,
         )
+        size = task.train.images.shape[-1]
+        check_size(self.network.body, spec.backbone.name, spec.channels, size)
         self.evaluator = Evaluator(self.network)
 
     def train(self, seed: int, progress: Progress) -> _Run:

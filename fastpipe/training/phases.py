@@ -18,12 +18,12 @@ __all__ = ["images_gained", "warmup_end"]
 
 
 def images_gained(gain: float, images: int) -> int:
-    """Fewest more correct images that raise top-1 by at least `gain` (a fraction), at least 1.
+    """Fewest more correct images that raise top-1 by at least `gain` (a fraction above 0).
 
     Exact: `gain` is taken as the decimal number it was written as, so 0.01 of 700 images is 7,
     where floating point gives 7.000000000000001.
     """
-    return max(1, math.ceil(Fraction(repr(gain)) * images))
+    return math.ceil(Fraction(repr(gain)) * images)
 
 
 def warmup_end(

@@ -335,6 +335,19 @@ def test_a_snapshot_of_another_backbone_is_refused(pack, snapshot, tmp_path):
     assert not list((tmp_path / "pack").iterdir())
 
 
+def test_images_of_a_size_the_body_does_not_take_are_refused(snapshot, digits, tmp_path):
+    wanted = spec().model_copy(update={"backbone": Backbone(name="lenet5")})
+    with pytest.raises(UserError, match="lenet5 takes images of 28 or 32 pixels, not 8×8"):
+        finetune(
+            wanted,
+            snapshot=snapshot,
+            dataset=digits,
+            out=tmp_path / "out",
+            work=tmp_path / ".work",
+            identity="identity",
+        )
+
+
 def test_damaged_images_are_named(pack, digits):
     path = digits / "train-images.npy"
     content = bytearray(path.read_bytes())
