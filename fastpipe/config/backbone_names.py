@@ -60,8 +60,6 @@ BACKBONES = (
     "shufflenet_v2_x1_0",
     "shufflenet_v2_x1_5",
     "shufflenet_v2_x2_0",
-    "squeezenet1_0",
-    "squeezenet1_1",
     "swin_b",
     "swin_s",
     "swin_t",
