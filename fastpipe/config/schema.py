@@ -28,6 +28,10 @@ def schema() -> dict[str, Any]:
     for part in whole["$defs"].values():
         if "kind" not in part["properties"]:
             part.pop("required", None)
+    for part in (whole, *whole["$defs"].values()):
+        for field in part["properties"].values():
+            if "patternProperties" in field:  # of which pydantic does not say that they are all
+                field["additionalProperties"] = False
     return whole | {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "fastpipe configuration",
