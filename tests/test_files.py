@@ -1,0 +1,214 @@
+import errno
+import hashlib
+import math
+import os
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fastpipe import files
+from fastpipe.errors import UserError
+from fastpipe.files import (
+    canonical_json,
+    digest,
+    flush_to_disk,
+    no_space_is_a_user_error,
+    read_json,
+    write_bytes,
+    write_json,
+)
+
+LEAVES = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text()
+)
+JSON = st.recursive(
+    LEAVES,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+# --- canonical JSON -----------------------------------------------------------------------------
+
+
+def test_canonical_json_is_sorted_tight_and_ascii() -> None:
+    assert canonical_json({"b": [1, 2.0, None], "a": {"é": True}}) == (
+        '{"a":{"\\u00e9":true},"b":[1,2.0,null]}'
+    )
+
+
+def test_canonical_json_does_not_depend_on_the_order_of_keys() -> None:
+    assert canonical_json({"a": 1, "b": 2}) == canonical_json({"b": 2, "a": 1})
+    assert canonical_json({"a": 1, "b": 2}) != canonical_json({"a": 2, "b": 1})
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_canonical_json_refuses_what_json_cannot_say(value: float) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        canonical_json({"a": value})
+
+
+@given(JSON)
+def test_json_is_read_back_as_it_was_written(tmp_path_factory: object, value: object) -> None:
+    path = tmp_path_factory.mktemp("json") / "x.json"
+    write_json(path, value)
+    assert read_json(path) == value
+
+
+# --- writing ------------------------------------------------------------------------------------
+
+
+def test_a_file_is_written_with_its_folders(tmp_path: Path) -> None:
+    write_bytes(tmp_path / "a" / "b" / "x.bin", b"123")
+    assert (tmp_path / "a" / "b" / "x.bin").read_bytes() == b"123"
+
+
+def test_the_same_value_gives_the_same_bytes(tmp_path: Path) -> None:
+    write_json(tmp_path / "x.json", {"b": 1, "a": [1, 2]})
+    write_json(tmp_path / "y.json", {"a": [1, 2], "b": 1})
+    assert (tmp_path / "x.json").read_bytes() == (tmp_path / "y.json").read_bytes()
+    assert (tmp_path / "x.json").read_text() == '{\n "a": [\n  1,\n  2\n ],\n "b": 1\n}\n'
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o027, 0o640), (0o077, 0o600)])
+def test_a_written_file_follows_the_umask(tmp_path: Path, mask: int, mode: int) -> None:
+    before = os.umask(mask)
+    try:
+        write_bytes(tmp_path / "x.bin", b"123")
+        (tmp_path / "private").touch(0o600)
+        flush_to_disk(tmp_path / "private")
+        left = os.umask(mask)
+    finally:
+        os.umask(before)
+    assert left == mask
+    for name in ("x.bin", "private"):
+        assert stat.S_IMODE((tmp_path / name).stat().st_mode) == mode
+
+
+FAULTS = ["mkstemp", "write", "fsync", "chmod", "replace"]
+
+
+@pytest.fixture
+def fail(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, int], None]]:
+    """Make a step of writing a file fail with an error of the system."""
+
+    def arm(step: str, number: int) -> None:
+        def refuse(*_: object, **__: object) -> None:
+            raise OSError(number, os.strerror(number))
+
+        class Full:
+            """A file on a full disk: what is written goes half-way."""
+
+            def __init__(self, handle: int, _: str):
+                self.handle = handle
+
+            def __enter__(self) -> "Full":
+                return self
+
+            def __exit__(self, *_: object) -> None:
+                os.close(self.handle)
+
+            def write(self, content: bytes) -> None:
+                os.write(self.handle, content[: len(content) // 2])
+                refuse()
+
+        places = {
+            "mkstemp": (files.tempfile, "mkstemp", refuse),
+            "write": (files.os, "fdopen", Full),
+            "fsync": (files.os, "fsync", refuse),
+            "chmod": (Path, "chmod", refuse),
+            "replace": (Path, "replace", refuse),
+        }
+        monkeypatch.setattr(*places[step])
+
+    yield arm
+    monkeypatch.undo()
+
+
+@pytest.mark.parametrize("step", FAULTS)
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_on_a_full_disk_the_file_of_before_stays_and_nothing_else(
+    tmp_path: Path, fail: Callable[[str, int], None], step: str, number: int
+) -> None:
+    path = tmp_path / "x.bin"
+    path.write_bytes(b"before")
+    fail(step, number)
+    with pytest.raises(UserError) as raised:
+        write_bytes(path, b"after" * 100)
+    assert str(raised.value) == (
+        f"no space left on the device while writing {path}. Nothing was left under that name. "
+        "Free some space and run snakemake again."
+    )
+    assert path.read_bytes() == b"before"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("step", FAULTS)
+def test_another_fault_is_not_taken_for_a_full_disk(
+    tmp_path: Path, fail: Callable[[str, int], None], step: str
+) -> None:
+    path = tmp_path / "x.bin"
+    fail(step, errno.EIO)
+    with pytest.raises(OSError, match="Input/output error"):
+        write_bytes(path, b"after")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_real_full_device_is_a_user_error() -> None:
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("no /dev/full")
+    told = pytest.raises(UserError, match="no space left on the device while writing /dev/full")
+    with told, no_space_is_a_user_error(full), full.open("wb") as file:
+        file.write(b"1")
+
+
+def test_bytes_are_flushed_before_they_get_their_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[int] = []
+    real = os.fsync
+    monkeypatch.setattr(files.os, "fsync", lambda h: (flushed.append(os.fstat(h).st_ino), real(h)))
+    write_bytes(tmp_path / "x.bin", b"123")
+    assert (tmp_path / "x.bin").stat().st_ino in flushed
+
+
+# --- reading ------------------------------------------------------------------------------------
+
+
+def test_digest_is_sha_256(tmp_path: Path) -> None:
+    content = bytes(range(256)) * 5000
+    (tmp_path / "x").write_bytes(content)
+    assert digest(tmp_path / "x") == hashlib.sha256(content).hexdigest()
+    (tmp_path / "empty").touch()
+    assert digest(tmp_path / "empty") == (
+        "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    )
+
+
+def test_a_missing_file_says_how_to_rebuild_it(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as raised:
+        read_json(tmp_path / "x.json")
+    assert str(raised.value) == f"{tmp_path}/x.json is missing. Run snakemake again to rebuild it."
+
+
+@pytest.mark.parametrize("content", [b"", b'{"a": ', b"\xff\xfe", b"<html>", b"NaN!"])
+def test_a_damaged_file_says_how_to_rebuild_it(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "x.json").write_bytes(content)
+    with pytest.raises(UserError) as raised:
+        read_json(tmp_path / "x.json")
+    assert str(raised.value).startswith(f"{tmp_path}/x.json is damaged (")
+    assert str(raised.value).endswith("Delete it and run snakemake again to rebuild it.")
+
+
+def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=f"{tmp_path} cannot be read: Is a directory"):
+        read_json(tmp_path)
