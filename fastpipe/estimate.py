@@ -52,7 +52,8 @@ def split_sizes(name: str, dataset: Dataset) -> Sizes:
     classes = class_count(dataset)
     if raw is None or classes is None:
         return Sizes(None, None, None)
-    train, test = raw
+    everything = class_count(dataset.model_copy(update={"classes": None})) or classes
+    train, test = (round(count * classes / everything) for count in raw)
     if dataset.train_per_class:
         train = min(train, dataset.train_per_class * classes)
     if dataset.test_per_class:

@@ -1,0 +1,167 @@
+import io
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from fastpipe.check import print_plan
+from fastpipe.config.load import load
+from fastpipe.config.plan import Job, Plan
+from fastpipe.errors import UserError
+from fastpipe.files import digest
+
+TEXT = """
+datasets:
+  near: {providers: [{kind: sklearn, name: digits}], size: 28, channels: 1}
+  far-away: {providers: [{kind: packages, registry: npm, package: far}], size: 28, channels: 1}
+  own: {providers: [{kind: torchvision, name: MNIST}], size: 28, channels: 1, test_per_class: 250}
+sources:
+  net: {dataset: own, snapshots: [0, 0.5, 2], epochs: 2}
+recipes:
+  plain: {}
+  fast: {alpha: 0.1, beta: 0.001, head_init: normal}
+studies:
+  demo:
+    title: A title
+    arms:
+      plain: {recipe: plain, snapshots: [net@last], targets: [near]}
+      a-fast-arm-with-a-long-name:
+        {recipe: fast, snapshots: [net@all], targets: [near, own], overrides: {momentum: 0.5}}
+      sweep: {recipe: plain, snapshots: [net@0], targets: [near], overrides: {alpha: [1e-5, 1]}}
+  wide:
+    title: Another
+    seeds: 12
+    arms: {plain: {recipe: plain, snapshots: [net@last], targets: [near, far-away]}}
+"""
+
+
+@pytest.fixture
+def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 2})
+    Path("c.yaml").write_text(TEXT)
+    return Plan(load([Path("c.yaml")]))
+
+
+def shown(plan: Plan, study: str | None = None, width: int = 120) -> str:
+    console = Console(record=True, width=width, file=io.StringIO())
+    print_plan(plan, study, console)
+    return console.export_text()
+
+
+def cells(text: str, first: str) -> list[str]:
+    """Cells of the row that starts with `first`."""
+    (line,) = [line for line in text.splitlines() if line.split("  ")[0].strip() == first]
+    return [cell.strip() for cell in line.split("  ") if cell.strip()]
+
+
+def finish(job: Job) -> None:
+    """Write the records of a job as if it had run, vouching for one small file."""
+    job.folder.mkdir(parents=True, exist_ok=True)
+    for record, identity in job.records.items():
+        output = record.with_suffix(".bin")
+        output.write_bytes(b"1")
+        outputs = {output.name: digest(output)}
+        record.write_text(json.dumps({"identity": identity, "inputs": {}, "outputs": outputs}))
+
+
+def test_everything_is_to_do_at_first(plan: Plan) -> None:
+    text = shown(plan, "demo")
+    assert cells(text, "near") == ["near", "1,366", "72", "359", "to do"]
+    assert cells(text, "own") == ["own", "57,000", "3,000", "2,500", "to do"]
+    assert cells(text, "net@0.5") == ["net@0.5", "small-cnn", "own", "to do"]
+    assert cells(text, "pretrain") == ["pretrain", "3", "0", "0", "3", "114,000"]
+    assert cells(text, "finetune")[:5] == ["finetune", "9", "0", "0", "9"]
+    assert cells(text, "report") == ["report", "1", "0", "0", "1", "0"]
+    assert "far-away" not in text
+    assert "minutes on 3 cores." in text.splitlines()[-1]
+
+
+def test_one_row_for_each_arm_and_each_value_of_a_sweep(plan: Plan) -> None:
+    text = shown(plan, "demo")
+    assert cells(text, "plain") == ["plain", "net@2", "near", "0.01", "0.01", "200", "5", "0/1"]
+    assert cells(text, "a-fast-arm-with-a-long-name") == [
+        *("a-fast-arm-with-a-long-name", "net@0, @0.5, @2", "near, own"),
+        *("0.1", "0.001", "200", "5", "0/6"),
+    ]
+    assert "  fast+momentum=0.5" in text.splitlines()[text.splitlines().index(row(text, "a-f")) + 1]
+    assert cells(text, "sweep+alpha=1e-05")[3:] == ["1e-05", "0.01", "200", "5", "0/1"]
+    assert cells(text, "sweep+alpha=1")[3:] == ["1", "0.01", "200", "5", "0/1"]
+
+
+def row(text: str, start: str) -> str:
+    return next(line for line in text.splitlines() if line.startswith(start))
+
+
+@pytest.mark.parametrize("width", [80, 100, 120, 200])
+def test_nothing_is_cut_off_at_usual_widths(plan: Plan, width: int) -> None:
+    text = shown(plan, None, width)
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= width
+    for word in ("net@0,", "@0.5,", "near,", "far-away", "images to process"):
+        assert word in text, word
+    assert [line.rstrip()[-4:] for line in text.splitlines() if "/" in line] == [
+        *(" 0/1", " 0/6", " 0/1", " 0/1"),
+        " 0/6",
+    ]
+
+
+def test_a_narrow_console_has_a_variants_parts_below_each_other(plan: Plan) -> None:
+    lines = [line.rstrip() for line in shown(plan, "demo", 80).splitlines()]
+    at = next(i for i, line in enumerate(lines) if line.startswith("a-fast-arm"))
+    firsts = [line[:20].rstrip() for line in lines[at : at + 4]]
+    assert firsts == ["a-fast-arm-with-a-lo", "ng-name", "  fast", "  +momentum=0.5"]
+
+
+def test_done_stale_and_to_do_are_counted(plan: Plan) -> None:
+    jobs = plan.jobs("demo")
+    for job in jobs:
+        if job.stage in ("prepare", "pretrain"):
+            finish(job)
+    stale = plan.pretrain(plan.snapshots("demo")[0]).record
+    stale.write_text(stale.read_text().replace('"identity": "', '"identity": "other'))
+    finish(plan.finetune(plan.packs("demo")[0]))
+    text = shown(plan, "demo")
+    assert cells(text, "prepare")[1:5] == ["2", "2", "0", "0"]
+    assert cells(text, "pretrain")[1:5] == ["3", "2", "1", "0"]
+    assert cells(text, "finetune")[1:5] == ["9", "1", "0", "8"]
+    assert cells(text, "net@2")[-1] == "stale"
+    assert cells(text, "net@0")[-1] == "done"
+    assert cells(text, "near")[-1] == "done"
+    assert cells(text, "plain")[-1] == "1/1"
+
+
+def test_when_all_is_done_there_is_nothing_to_be_done(plan: Plan) -> None:
+    for job in plan.jobs("demo"):
+        finish(job)
+    text = shown(plan, "demo")
+    assert text.splitlines()[-1] == "Nothing to be done."
+    assert "to do" not in text.replace("to do  images", "")
+
+
+def test_without_a_name_all_studies_are_shown(plan: Plan) -> None:
+    text = shown(plan)
+    assert "Runs of demo" in text
+    assert "Runs of wide" in text
+    assert cells(text, "far-away") == ["far-away", "?", "?", "?", "to do"]
+
+
+def test_what_is_not_known_before_the_data_are_there_is_said(plan: Plan) -> None:
+    text = shown(plan, "wide")
+    assert cells(text, "finetune") == ["finetune", "6", "0", "0", "6", "?"]
+    assert text.splitlines()[-1].startswith("At least ")
+
+
+def test_an_unknown_study_is_refused_with_the_nearest_name(plan: Plan) -> None:
+    with pytest.raises(UserError) as raised:
+        shown(plan, "dmeo")
+    assert str(raised.value) == "there is no study 'dmeo'; did you mean 'demo'?"
+
+
+def test_damaged_results_are_refused(plan: Plan) -> None:
+    job = plan.prepare("near")
+    finish(job)
+    (job.folder / "prepare-val.bin").write_bytes(b"2")
+    with pytest.raises(UserError, match=r"near/prepare-val\.bin is damaged.*Delete"):
+        shown(plan, "demo")
