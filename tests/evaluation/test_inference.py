@@ -34,6 +34,8 @@ def make_network(classes=10, name="small-cnn", channels=3, precision="fp32", bia
                 nn.init.normal_(module.running_mean, std=0.3)
                 nn.init.uniform_(module.running_var, 0.5, 2)
                 nn.init.uniform_(module.weight, 0.5, 2)
+        if bias:
+            nn.init.normal_(network.head.bias)
     return network
 
 

@@ -133,10 +133,11 @@ def test_near_identical_points_far_from_the_origin_keep_their_distance():
     assert found.distance == pytest.approx(2.0**-10, rel=1e-6)
 
 
-@pytest.mark.parametrize("size", [1e-200, 1e200])
+@pytest.mark.parametrize("size", [1e-200, 1e-12, 1e200])
 def test_extreme_sizes_neither_vanish_nor_overflow(size):
-    found = domain_similarity([[size, 0.0]], [1], [[0.0, size]], [1])
-    assert found.distance == pytest.approx(np.sqrt(2) * size, rel=1e-12)
+    (s, ns), (t, nt) = random_domain(5, 30), random_domain(6, 40)
+    plain = domain_similarity(s, ns, t, nt).distance
+    assert domain_similarity(size * s, ns, size * t, nt).distance / size == pytest.approx(plain)
 
 
 def test_small_classes_are_dropped_before_weights_are_normalised():
