@@ -16,11 +16,14 @@ from fastpipe.config.names import (
 )
 from fastpipe.config.plan import SPLITS
 from fastpipe.errors import UserError
-from fastpipe.workflow import Graph, pack, snapshot
+from fastpipe.workflow import STALE, Graph, pack, snapshot
 
-# Rules call the `fastpipe` beside the Python that runs Snakemake.
+# Rules call the `fastpipe` beside the Python that runs Snakemake, on the code beside this file.
 os.environ["PATH"] = os.pathsep.join(
     [str(Path(sys.executable).parent), os.environ["PATH"]]
+)
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    [str(workflow.basedir), *filter(None, [os.environ.get("PYTHONPATH")])]
 )
 
 if workflow.config_settings.config:
@@ -44,9 +47,11 @@ DOWNLOADS = str(Path(settings.downloads).expanduser())
 RUNS = "runs/{source}@{epoch}/{target}/{variant}/seeds-{first}-{last}"
 
 
-# Inputs are `ancient`: a job runs again when its identity (its own declaration and code and those
-# of everything it is made from) changes or when a file is missing; never because a file was touched
-# or an input was computed anew to the same bytes. `collect` is cheap and always follows.
+# Inputs are `ancient` unless the job is stale: a job runs again when its identity (its own
+# declaration and code and those of everything it is made from) changes or when a file is missing;
+# never because a file was touched or an input was computed anew to the same bytes. A stale job's
+# inputs are ordinary, since Snakemake looks for no reason of its own in a job behind one that runs.
+# `collect` is cheap and always follows.
 
 
 def files(jobs):
@@ -58,8 +63,23 @@ def files(jobs):
     ]
 
 
+def given(stage, paths):
+    """Input function of a stage: paths that depend on the wildcards, `ancient` unless stale."""
+
+    def inputs(wildcards):
+        stale = graph.is_stale(stage, wildcards)
+        return [path if stale else ancient(path) for path in paths(wildcards)]
+
+    return inputs
+
+
+def stale(stage):
+    """The input that makes a stale job run again, whatever Snakemake's own notes say."""
+    return given(stage, lambda wildcards: [str(STALE)])
+
+
 def in_folder(folder, *names):
-    return [ancient(str(folder / name)) for name in names]
+    return [str(folder / name) for name in names]
 
 
 def split_files(dataset, *splits):
@@ -74,11 +94,6 @@ def snapshot_files(*names):
 
 def pack_files(*names):
     return lambda wildcards: in_folder(pack_folder(pack(wildcards)), *names)
-
-
-def stale(stage):
-    """The input that makes a stale job run again, whatever Snakemake's own notes say."""
-    return lambda wildcards: graph.stale_mark(stage, wildcards, ancient)
 
 
 wildcard_constraints:

@@ -75,12 +75,11 @@ class Graph:
         """Params function: the identity of each record that the job writes, as JSON."""
         return lambda wildcards: canonical_json(dict(self.job(stage, wildcards).identities))
 
-    def stale_mark(self, stage: str, wildcards: Any, ancient: Callable[[str], str]) -> str:
-        """The stale mark as an input of a job: `ancient` unless the job is stale."""
+    def is_stale(self, stage: str, wildcards: Any) -> bool:
+        """Whether the job's results are there, but not what the configuration asks for."""
         if self.found is None:
-            return ancient(str(STALE))
-        stale = self.found.states.get(tuple(self.job(stage, wildcards).records)) is State.STALE
-        return str(STALE) if stale else ancient(str(STALE))
+            return False
+        return self.found.states.get(tuple(self.job(stage, wildcards).records)) is State.STALE
 
     def own_dataset(self, wildcards: Any) -> str:
         """The dataset that the source in the wildcards was trained on."""

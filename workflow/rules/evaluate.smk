@@ -3,12 +3,15 @@
 
 rule deploy:
     input:
-        pack=pack_files("finetune.json"),
-        states=pack_files("states", "deployments.parquet"),
-        snapshot=snapshot_files("pretrain.json"),
-        weights=snapshot_files("weights.safetensors"),
-        dataset=lambda w: in_folder(dataset_folder(w.target), "prepare-test.json"),
-        splits=lambda w: split_files(w.target, "test"),
+        pack=given("deploy", pack_files("finetune.json")),
+        states=given("deploy", pack_files("states", "deployments.parquet")),
+        snapshot=given("deploy", snapshot_files("pretrain.json")),
+        weights=given("deploy", snapshot_files("weights.safetensors")),
+        dataset=given(
+            "deploy",
+            lambda w: in_folder(dataset_folder(w.target), "prepare-test.json"),
+        ),
+        splits=given("deploy", lambda w: split_files(w.target, "test")),
         stale=stale("deploy"),
     output:
         adp="results/" + RUNS + "/adp.parquet",
@@ -35,14 +38,17 @@ rule deploy:
 
 rule forgetting:
     input:
-        pack=pack_files("finetune.json"),
-        states=pack_files("states", "deployments.parquet"),
-        snapshot=snapshot_files("pretrain.json"),
-        weights=snapshot_files("weights.safetensors"),
-        dataset=lambda w: in_folder(
-            dataset_folder(graph.own_dataset(w)), "prepare-test.json"
+        pack=given("forgetting", pack_files("finetune.json")),
+        states=given("forgetting", pack_files("states", "deployments.parquet")),
+        snapshot=given("forgetting", snapshot_files("pretrain.json")),
+        weights=given("forgetting", snapshot_files("weights.safetensors")),
+        dataset=given(
+            "forgetting",
+            lambda w: in_folder(
+                dataset_folder(graph.own_dataset(w)), "prepare-test.json"
+            ),
         ),
-        splits=lambda w: split_files(graph.own_dataset(w), "test"),
+        splits=given("forgetting", lambda w: split_files(graph.own_dataset(w), "test")),
         stale=stale("forgetting"),
     output:
         forgetting="results/" + RUNS + "/forgetting.parquet",

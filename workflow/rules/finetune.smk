@@ -6,10 +6,13 @@ Test images are no input here: training cannot see them.
 
 rule finetune:
     input:
-        snapshot=snapshot_files("pretrain.json"),
-        weights=snapshot_files("weights.safetensors"),
-        dataset=lambda w: in_folder(dataset_folder(w.target), "prepare-train.json"),
-        splits=lambda w: split_files(w.target, "train", "val"),
+        snapshot=given("finetune", snapshot_files("pretrain.json")),
+        weights=given("finetune", snapshot_files("weights.safetensors")),
+        dataset=given(
+            "finetune",
+            lambda w: in_folder(dataset_folder(w.target), "prepare-train.json"),
+        ),
+        splits=given("finetune", lambda w: split_files(w.target, "train", "val")),
         stale=stale("finetune"),
     output:
         steps="results/" + RUNS + "/steps.parquet",

@@ -3,10 +3,13 @@
 
 rule features:
     input:
-        snapshot=snapshot_files("pretrain.json"),
-        weights=snapshot_files("weights.safetensors"),
-        dataset=lambda w: in_folder(dataset_folder(w.dataset), "prepare-train.json"),
-        splits=lambda w: split_files(w.dataset, "train"),
+        snapshot=given("features", snapshot_files("pretrain.json")),
+        weights=given("features", snapshot_files("weights.safetensors")),
+        dataset=given(
+            "features",
+            lambda w: in_folder(dataset_folder(w.dataset), "prepare-train.json"),
+        ),
+        splits=given("features", lambda w: split_files(w.dataset, "train")),
         stale=stale("features"),
     output:
         means="results/features/{source}@{epoch}/{dataset}/means.safetensors",
@@ -31,8 +34,11 @@ rule features:
 
 
 def class_means(name, dataset):
-    """A file of the features of a dataset, given as a function of the wildcards."""
-    return lambda w: in_folder(features_folder(snapshot(w), dataset(w)), name)
+    """Input function: a file of the features of a dataset, which depends on the wildcards."""
+    return given(
+        "similarity",
+        lambda w: in_folder(features_folder(snapshot(w), dataset(w)), name),
+    )
 
 
 rule similarity:

@@ -8,15 +8,20 @@ def start_files(*names):
         before = graph.predecessor(wildcards)
         return in_folder(snapshot_folder(before), *names) if before else []
 
-    return files
+    return given("pretrain", files)
 
 
 rule pretrain:
     input:
-        dataset=lambda w: in_folder(
-            dataset_folder(graph.own_dataset(w)), "prepare-train.json"
+        dataset=given(
+            "pretrain",
+            lambda w: in_folder(
+                dataset_folder(graph.own_dataset(w)), "prepare-train.json"
+            ),
         ),
-        splits=lambda w: split_files(graph.own_dataset(w), "train", "val"),
+        splits=given(
+            "pretrain", lambda w: split_files(graph.own_dataset(w), "train", "val")
+        ),
         start=start_files("pretrain.json"),
         weights=start_files(
             "weights.safetensors", "training.safetensors", "history.parquet"

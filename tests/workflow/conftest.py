@@ -1,0 +1,245 @@
+"""A tiny study built once by a real snakemake run, and copies of it to try things on."""
+
+import contextlib
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
+
+HOME = Path(__file__).parents[2]
+STUDY = {
+    "settings": {
+        "compute": {"device": "cpu", "precision": "fp32", "threads": 1},
+        "pack_seeds": 2,
+        "default_study": "tiny",
+    },
+    "datasets": {
+        "own": {
+            "providers": [{"kind": "sklearn", "name": "digits"}],
+            **{"size": 12, "channels": 1, "validation": 0.2},
+            **{"train_per_class": 30, "test_per_class": 6},
+        },
+        "pictures": {
+            "providers": [{"kind": "folder", "path": "images"}],
+            **{"size": 12, "channels": 1, "validation": 0.25, "transforms": ["rotate-180"]},
+        },
+    },
+    "sources": {
+        "net": {
+            "dataset": "own",
+            "backbone": {"name": "small-cnn", "widths": [4, 8]},
+            **{"epochs": 1, "snapshots": [0, 0.5, 1], "batch_size": 20},
+        }
+    },
+    "recipes": {
+        "quick": {"alpha": 0.1, "beta": 0.01, "head_init": "normal", "steps": 10, "batch_size": 20},
+        "plain": {"alpha": 0.05, "beta": 0.05, "steps": 10, "batch_size": 20},
+        "warm": {"warmup": "frozen-stats", "warmup_patience": 2, "steps": 10, "batch_size": 20},
+    },
+    "studies": {
+        "tiny": {
+            "title": "A tiny study",
+            "seeds": 2,
+            "claims": ["A5", "A7"],
+            "arms": {
+                label: {"recipe": recipe, "role": label, "snapshots": ["net@last"]}
+                | {"targets": ["pictures"]}
+                for label, recipe in (("fast", "quick"), ("baseline", "plain"), ("warmup", "warm"))
+            },
+        }
+    },
+}
+"""In JSON, which is YAML too."""
+
+CLASSES = ("null", "die Eins", "zwei & <b>", "fünf")
+SEEDS = "seeds-0-1"
+
+
+@dataclass
+class Site:
+    """A working directory: its own `config/`, `images/` and `results/`, and the code it runs."""
+
+    folder: Path
+    code: Path
+
+    def snakemake(self, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess:
+        """Run snakemake here with the code's Snakefile; its two streams are one."""
+        return subprocess.run(
+            self.command(*arguments),
+            cwd=cwd or self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def command(self, *arguments: str) -> list[str]:
+        program = Path(sys.executable).with_name("snakemake")
+        return [str(program), "--snakefile", str(self.code / "Snakefile"), *arguments]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return os.environ | {"OMP_NUM_THREADS": "1"}
+
+    def plan(self, *arguments: str, cwd: Path | None = None) -> set[str]:
+        """Jobs that a dry run announces, each as `stage folder`."""
+        done = self.snakemake("--dry-run", "--printshellcmds", *arguments, cwd=cwd)
+        assert done.returncode == 0, done.stdout
+        return {job for line in done.stdout.splitlines() if (job := _announced(line))}
+
+    def run(self, *arguments: str) -> set[str]:
+        """Jobs that a real run finishes; it must end well."""
+        with self.finished() as jobs:
+            done = self.snakemake(*arguments)
+            assert done.returncode == 0, done.stdout
+        return jobs
+
+    def fail(self, *arguments: str) -> str:
+        """What snakemake prints when it refuses or fails, in one line; never a traceback."""
+        done = self.snakemake(*arguments)
+        assert done.returncode != 0, done.stdout
+        assert "Traceback" not in done.stdout
+        return " ".join(done.stdout.split())
+
+    @contextlib.contextmanager
+    def finished(self) -> Iterator[set[str]]:
+        """The set of jobs that end well inside the block: their timing files are new."""
+        before, jobs = self._timings(), set()
+        yield jobs
+        jobs |= {job for job, stamp in self._timings().items() if before.get(job) != stamp}
+
+    def _timings(self) -> dict[str, int]:
+        files = (self.folder / "results").rglob("*.timing.json")
+        return {
+            f"{file.name.split('.')[0]} {file.parent.relative_to(self.folder / 'results')}": file.stat().st_mtime_ns
+            for file in files
+        }
+
+    def jobs(
+        self, recipe: str, *stages: str, seeds: str = SEEDS, snapshot: str = "net@1"
+    ) -> set[str]:
+        """Jobs of a pack: those of the given stages, or all three."""
+        folder = f"runs/{snapshot}/pictures/{recipe}/{seeds}"
+        return {f"{stage} {folder}" for stage in stages or ("finetune", "deploy", "forgetting")}
+
+    def summary(self, study: str = "tiny") -> set[str]:
+        """Jobs that follow whenever anything changes."""
+        return {f"{stage} studies/{study}" for stage in ("collect", "report")}
+
+    def configure(self, changes: dict[str, Any], name: str = "zz.yaml") -> None:
+        """Merge changes over the configuration, in a file of their own."""
+        (self.folder / "config" / name).write_text(json.dumps(changes))
+
+    def path(self, *parts: str) -> Path:
+        return self.folder.joinpath("results", *parts)
+
+    def pack(self, recipe: str, *parts: str) -> Path:
+        return self.path("runs/net@1/pictures", recipe, SEEDS, *parts)
+
+    def bytes(self, folder: str = "", *, but: tuple[str, ...] = ()) -> dict[str, bytes]:
+        """Content of all result files below a folder, what differs from run to run left out."""
+        always = (".timing.json", ".seen", ".tsv", ".log", ".lock")
+        return {
+            str(file.relative_to(self.path())): file.read_bytes()
+            for file in sorted(self.path(folder).rglob("*"))
+            if file.is_file() and not file.name.endswith(always + but) and ".work" not in file.parts
+        }
+
+
+def _announced(line: str) -> str | None:
+    if not line.startswith("Shell command:") or "fastpipe" not in line:
+        return None
+    words = shlex.split(line)
+    stage = words[words.index("fastpipe") + 1]
+    (out,) = (Path(word.removeprefix("--out=")) for word in words if word.startswith("--out="))
+    return f"{stage} {out.parent.relative_to('results')}"
+
+
+@pytest.fixture(scope="session")
+def place(tmp_path_factory) -> Path:
+    """A folder with a space and an umlaut in its path."""
+    folder = tmp_path_factory.mktemp("workflow") / "Häuser mit Platz"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def code(place) -> Path:
+    """A copy of the code, so that edits during the tests change nothing."""
+    folder = place / "code"
+    folder.mkdir()
+    shutil.copy2(HOME / "Snakefile", folder)
+    for name in ("workflow", "profiles", "config", "fastpipe"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(HOME / name, folder / name, ignore=ignored)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def loaded(place) -> Path:
+    """Folder that gets, from every stage that runs, a list of the modules it has loaded."""
+    folder = place / "loaded"
+    (folder / "hook").mkdir(parents=True)
+    hook = f"""
+import atexit, pathlib, sys
+def tell():
+    stage = sys.argv[1] if len(sys.argv) > 1 else ""
+    names = [name for name in sys.modules if name.startswith("fastpipe")]
+    if "fastpipe.stages.job" in names:
+        pathlib.Path({str(folder)!r}, stage).write_text(" ".join(names))
+atexit.register(tell)
+"""
+    (folder / "hook" / "sitecustomize.py").write_text(hook)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def built(place, code, loaded) -> Site:
+    """The tiny study, built. Look, do not touch."""
+    site = Site(place / "tiny", code)
+    (site.folder / "config").mkdir(parents=True)
+    site.configure(STUDY, "study.yaml")
+    write_pictures(site.folder / "images")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(loaded / "hook"))
+        site.run()
+    return site
+
+
+def write_pictures(folder: Path, train: int = 12, test: int = 4) -> None:
+    """Four classes of small grey pictures in `train` and `test`."""
+    digits = load_digits()
+    for label, name in enumerate(CLASSES):
+        images = digits.images[digits.target == label][: train + test]
+        for number, pixels in enumerate(images):
+            split = "train" if number < train else "test"
+            file = folder / split / name / f"{number}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray((pixels * 15).astype("uint8")).save(file)
+
+
+@pytest.fixture
+def copy(built, tmp_path) -> Callable[..., Site]:
+    """Make a copy of the built study, notes of Snakemake's included."""
+
+    def make(name: str = "Kopie für mich", *, code: Path | None = None) -> Site:
+        shutil.copytree(built.folder, tmp_path / name)
+        return Site(tmp_path / name, code or built.code)
+
+    return make
+
+
+@pytest.fixture
+def site(copy) -> Site:
+    """A copy of the built study."""
+    return copy()
