@@ -8,7 +8,7 @@ is there, what is stale and what is missing can be told from the results alone.
 import functools
 import hashlib
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,16 +80,30 @@ class Job:
         return record
 
 
+def _once(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a method of Plan compute its result once for the same arguments."""
+
+    @functools.wraps(method)
+    def remembered(self: "Plan", *args: Any) -> Any:
+        key = (method.__name__, *args)
+        if key not in self._made:
+            self._made[key] = method(self, *args)
+        return self._made[key]
+
+    return remembered
+
+
 class Plan:
     """All jobs that a configuration can ask for."""
 
     def __init__(self, config: Config):
         self.config = config
         self.targets = study_targets(config)
-        self._listed: dict[str, dict[str, str]] = {}
+        self._made: dict[tuple, Any] = {}
 
     # --- data ------------------------------------------------------------------------------
 
+    @_once
     def prepare(self, dataset: str) -> Job:
         folder, code = dataset_folder(dataset), _stage_code("prepare")
         spec = {"dataset": dataset, **self.config.datasets[dataset].model_dump(mode="json")}
@@ -98,6 +112,7 @@ class Plan:
         )
         return Job("prepare", folder, canonical_json(spec), code, "", (), identities)
 
+    @_once
     def _split(self, dataset: str, split: str) -> str:
         """Identity of one split: a change that concerns only the test split leaves the others."""
         spec = self.config.datasets[dataset].model_dump(mode="json")
@@ -107,10 +122,9 @@ class Plan:
             found = {key: value for key, value in found.items() if key != "test"}
         return _hash(split, canonical_json(spec), canonical_json(found), _stage_code("prepare"))
 
+    @_once
     def _listings(self, dataset: str) -> dict[str, str]:
-        if dataset not in self._listed:
-            self._listed[dataset] = listings(self.config.datasets[dataset])
-        return self._listed[dataset]
+        return listings(self.config.datasets[dataset])
 
     def _split_inputs(self, dataset: str, *splits: str) -> dict[Path, str]:
         return {
@@ -121,6 +135,7 @@ class Plan:
 
     # --- sources ---------------------------------------------------------------------------
 
+    @_once
     def pretrain(self, snapshot: Snapshot) -> Job:
         source = self.config.sources[snapshot.source]
         training = source.model_dump(mode="json", include=set(Pretraining.model_fields))
@@ -159,6 +174,7 @@ class Plan:
 
     # --- similarity ------------------------------------------------------------------------
 
+    @_once
     def features(self, snapshot: Snapshot, dataset: str) -> Job:
         spec = {
             "source": snapshot.source,
@@ -170,6 +186,7 @@ class Plan:
         inputs = self.pretrain(snapshot).records | self._split_inputs(dataset, "train")
         return self._job("features", features_folder(snapshot, dataset), spec, inputs)
 
+    @_once
     def similarity(self, snapshot: Snapshot, target: str) -> Job:
         settings = self.config.settings
         spec = {
@@ -195,6 +212,7 @@ class Plan:
             found[runs.variant] = runs.recipe.model_dump(mode="json")
         return found
 
+    @_once
     def finetune(self, pack: Pack) -> Job:
         spec = {
             **self._identity_columns(pack),
@@ -205,10 +223,12 @@ class Plan:
         inputs |= self._split_inputs(pack.target, "train", "val")
         return self._job("finetune", pack_folder(pack), spec, inputs)
 
+    @_once
     def deploy(self, pack: Pack) -> Job:
         inputs = self._evaluation_inputs(pack) | self._split_inputs(pack.target, "test")
         return self._job("deploy", pack_folder(pack), self._evaluation_spec(pack), inputs)
 
+    @_once
     def forgetting(self, pack: Pack) -> Job:
         dataset = self.config.sources[pack.snapshot.source].dataset
         spec = {**self._evaluation_spec(pack), "source_dataset": dataset}
@@ -299,6 +319,7 @@ class Plan:
             found += self._with_included(name + suffix if name + suffix in self.targets else name)
         return list(dict.fromkeys(found))
 
+    @_once
     def parts(self, target: str) -> list[Job]:
         """Every job that a study needs before `collect`, inputs before their users."""
         datasets = [self.prepare(name) for name in self.datasets(target)]
@@ -314,6 +335,7 @@ class Plan:
         ]
         return [*datasets, *sources, *features, *similarities, *runs]
 
+    @_once
     def collect(self, target: str) -> Job:
         runs, study = self.runs(target), self.targets[target]
         seeds = _most_seeds(runs)
@@ -348,6 +370,7 @@ class Plan:
         inputs = {record: identity for job in jobs for record, identity in job.records.items()}
         return self._job("collect", study_folder(target), spec, inputs)
 
+    @_once
     def report(self, target: str) -> Job:
         study = self.targets[target].study
         spec = {
