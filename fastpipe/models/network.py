@@ -30,7 +30,7 @@ Precision = Literal["fp32", "bf16"]
 
 
 class Normalise(nn.Module):
-    """uint8 images → (x/255 − mean)/std in fp32, same shape and memory format.
+    """uint8 images → (x/255 − mean)/std in fp32, same shape, channels last in memory.
 
     `mean` and `std` are per channel, in units of [0, 1]; they are buffers, so they travel with a
     checkpoint.
@@ -48,9 +48,12 @@ class Normalise(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Normalise uint8 images [M, C, H, W]."""
-        scale = (1 / (255 * self.std))[:, None, None]
-        shift = (-self.mean / self.std)[:, None, None]
-        return torch.addcmul(shift, images.float(), scale)
+        M, C, H, W = images.shape
+        # As rows of W·C numbers: with few channels, broadcasting over them is 3 to 4 times slower.
+        rows = images.permute(0, 2, 3, 1).reshape(M, H, W * C)
+        scale, shift = 1 / (255 * self.std), -self.mean / self.std
+        normalised = torch.addcmul(shift.repeat(W), rows.float(), scale.repeat(W))
+        return normalised.view(M, H, W, C).permute(0, 3, 1, 2)
 
 
 class Network(nn.Module):
