@@ -89,11 +89,22 @@ def write_chart(panel: Panel, folder: Path, formats: Sequence[str], arm_colours:
         text = json.dumps(spec, ensure_ascii=False, indent=1, allow_nan=False)
         _with_suffix(path, "json").write_text(text + "\n", encoding="utf-8")
     if "svg" in formats or "png" in formats:
-        svg = vl_convert.vegalite_to_svg(spec, allowed_base_urls=[])
+        svg = _renumbered(vl_convert.vegalite_to_svg(spec, allowed_base_urls=[]))
         if "svg" in formats:
             _with_suffix(path, "svg").write_text(svg, encoding="utf-8")
         if "png" in formats:
             _with_suffix(path, "png").write_bytes(vl_convert.svg_to_png(svg, scale=PNG_SCALE))
+
+
+def _renumbered(svg: str) -> str:
+    """The SVG with its clip paths numbered from 1; Vega counts on from chart to chart."""
+    own = re.findall(r'<clipPath id="clip(\d+)"', svg)
+    number = {old: str(new) for new, old in enumerate(dict.fromkeys(own), 1)}
+    return re.sub(
+        r'(<clipPath id="clip|clip-path="url\(#clip)(\d+)',
+        lambda match: match[1] + number.get(match[2], match[2]),
+        svg,
+    )
 
 
 def _with_suffix(path: Path, suffix: str) -> Path:

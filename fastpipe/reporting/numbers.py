@@ -1,5 +1,7 @@
 """Numbers as text, the same way everywhere in the report."""
 
+import math
+
 __all__ = ["difference", "distance", "epochs", "percent", "plain", "plus_minus", "points", "scores"]
 
 THIN = "\u2009"
@@ -32,8 +34,8 @@ def plain(value: float) -> str:
         return f"{value:,.0f}".replace("-", MINUS)
     if value and abs(value) < 0.001:
         return f"{value:.1e}".replace("-", MINUS)
-    whole = len(str(int(abs(value)))) if abs(value) >= 1 else 0
-    return _signed(value, max(0, 3 - whole))
+    leading = math.floor(math.log10(abs(value))) if value else 0
+    return _signed(value, max(0, 2 - leading))
 
 
 def plus_minus(value: float | None, half_width: float | None, form: str) -> str:

@@ -29,12 +29,14 @@ def summarise(tables: Tables, verdicts: Sequence[Verdicts]) -> list[Paragraph]:
     return [paragraph for paragraph in found if paragraph]
 
 
-def _design(tables: Tables) -> Paragraph:
+def _design(tables: Tables) -> Paragraph | None:
     row = tables.rows("""
         SELECT count(*) AS runs, count(DISTINCT seed) AS seeds, min(steps) AS fewest,
             max(steps) AS steps, count(DISTINCT target) AS targets
         FROM runs
     """)[0]
+    if not row["runs"]:
+        return None
     arms = tables.rows("SELECT count(DISTINCT arm) AS arms FROM comparison")[0]["arms"]
     sources = tables.rows("""
         SELECT DISTINCT source, dataset, backbone, epoch

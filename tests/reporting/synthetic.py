@@ -48,7 +48,8 @@ def write_results(root: Path, seeds: tuple[int, ...] = SEEDS) -> CollectSpec:
     """Write the tree under `root` and return the spec that collects it."""
     datasets = [_write_dataset(root, name) for name in (DATASET, *TARGETS)]
     snapshots = [_write_snapshot(root, epoch) for epoch in EPOCHS]
-    pairs = [(epoch, "digits") for epoch in EPOCHS] + [(LAST, "fashion-mnist")]
+    pairs = [(epoch, "digits") for epoch in EPOCHS]
+    pairs += [(LAST, target) for target in TARGETS if target != "digits"]
     similarities = [_write_similarity(root, epoch, target) for epoch, target in pairs]
     places = dict.fromkeys(place for _, _, place in _arms())
     packs = [_write_pack(root, *place, seeds) for place in places]

@@ -67,16 +67,18 @@ def draw_flow(rows: Sequence[Row], arms: Sequence[str]) -> alt.LayerChart:
         | {"share": rounded(row["share"], 4), "flow": rounded(row["flow"], 4)}
         for row in rows
     ]
+    # Orders are given as domains: `sort=[…]` would write the names into a Vega expression, whose
+    # parser stops at some characters.
     cells = alt.Chart(alt.InlineData(values=values)).encode(
         x=alt.X(
             "source_class:N",
             title="source class",
-            sort=sources,
+            sort=None,
             scale=alt.Scale(domain=sources),
             axis=alt.Axis(labelAngle=0 if max(map(len, sources)) < 4 else -45, labelLimit=90,
                           ticks=False, domain=False),
         ),
-        y=alt.Y("target_class:N", title="target class", sort=targets,
+        y=alt.Y("target_class:N", title="target class", sort=None, scale=alt.Scale(domain=targets),
                 axis=alt.Axis(labelLimit=110, grid=False)),
     )  # fmt: skip
     labels = cells.mark_text().encode(text=alt.Text("share:Q", format=".0%"))

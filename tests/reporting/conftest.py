@@ -1,0 +1,58 @@
+"""An invented study, written and collected once; each test gets its own copy of the database."""
+
+import importlib.util
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+import duckdb
+import pytest
+
+from fastpipe.reporting.tables import Tables
+from fastpipe.stages.collect import collect
+
+
+@pytest.fixture(scope="session")
+def synthetic() -> ModuleType:
+    path = Path(__file__).with_name("synthetic.py")
+    spec = importlib.util.spec_from_file_location("synthetic_study", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def collected(synthetic, tmp_path_factory) -> Path:
+    """The database of the invented study."""
+    root = tmp_path_factory.mktemp("invented") / "results"
+    out = root / "studies" / "demo"
+    collect(synthetic.write_results(root), out=out, work=root / ".work", identity="i")
+    return out / "study.duckdb"
+
+
+@pytest.fixture
+def altered(collected, tmp_path) -> Iterator[Callable[..., Tables]]:
+    """Open a copy of the database after running statements on it."""
+    opened: list[Tables] = []
+
+    def alter(*statements: str) -> Tables:
+        folder = tmp_path / f"altered-{len(opened)}"
+        folder.mkdir()
+        copy = folder / "altered.duckdb"
+        shutil.copyfile(collected, copy)
+        with duckdb.connect(str(copy)) as connection:
+            for statement in statements:
+                connection.execute(statement)
+        opened.append(Tables(copy, folder))
+        return opened[-1]
+
+    yield alter
+    for tables in opened:
+        tables.__exit__()
+
+
+@pytest.fixture
+def tables(altered) -> Tables:
+    """The invented study as it is."""
+    return altered()

@@ -1,0 +1,265 @@
+"""The page: self-contained, literal, and the same bytes for the same numbers."""
+
+import base64
+import hashlib
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from fastpipe.reporting.charts import draw_figures
+from fastpipe.reporting.chromium import Chromium, find_chromium
+from fastpipe.reporting.claims.verdicts import chosen_claims, judge_claims
+from fastpipe.reporting.exhibits.registry import EXHIBITS
+from fastpipe.reporting.page.content import page_content
+from fastpipe.reporting.page.render import render_page
+from fastpipe.stages.report import _ARMS
+
+HOSTILE = "</script><img src=x onerror=alert(1)>{{7*7}}\u2028&amp;'\""
+needs_chromium = pytest.mark.skipif(not find_chromium(), reason="no Chromium is installed")
+
+
+class Reader(HTMLParser):
+    """Elements, text by element, and everything that could load or run something."""
+
+    def __init__(self, html: str):
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str, str]] = []
+        self.raw: list[str] = []
+        self.text = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+
+    def handle_data(self, data):
+        if self.tags[-1:] in (["script"], ["style"]) and self.lasttag in ("script", "style"):
+            self.raw.append(data)
+        self.text += data
+
+    def get(self, tag: str, name: str) -> list[str]:
+        return [v for t, n, v in self.attributes if (t, n) == (tag, name)]
+
+
+def page(tables, *claims: str) -> str:
+    arms = tables.rows(_ARMS)
+    labels = [arm["arm"] for arm in arms]
+    figures = [f for f in draw_figures(tables, EXHIBITS, labels) if f.panels]
+    content = page_content(tables, figures, judge_claims(tables, chosen_claims(claims)), arms)
+    return render_page(content, figures, labels, list(range(len(labels))))
+
+
+@pytest.fixture(scope="module")
+def html(collected, tmp_path_factory):
+    from fastpipe.reporting.tables import Tables
+
+    with Tables(collected, tmp_path_factory.mktemp("page")) as tables:
+        return page(tables, "A5", "A7", "A9")
+
+
+@pytest.fixture
+def hostile(altered) -> str:
+    quoted = HOSTILE.replace("'", "''")
+    return page(
+        altered(
+            f"UPDATE study SET title = '{quoted}', name = '{quoted}', description = '{quoted}'",
+            f"UPDATE arms SET arm = arm || '{quoted}'",
+            f"UPDATE flow SET source_class = '{quoted}', target_class = target_class || '{quoted}'",
+            *(f"UPDATE {t} SET target = target || '{quoted}'"
+              for t in ("arms", "runs", "adp", "forgetting", "validations", "similarity", "flow")),
+            f"UPDATE datasets SET dataset = dataset || '{quoted}'",
+        ),
+        "A7",
+    )  # fmt: skip
+
+
+def test_nothing_is_loaded(html):
+    reader = Reader(html)
+    assert not set(reader.tags) & {"img", "iframe", "object", "embed", "base", "form", "audio"}
+    assert reader.get("link", "href") == ["data:,"]
+    assert not [a for a in reader.attributes if a[1] in ("src", "srcset", "style", "action")]
+    assert not [name for _, name, _ in reader.attributes if name.startswith("on")]
+    assert all(href.startswith("#") for href in reader.get("a", "href"))
+
+
+def test_policy_allows_exactly_the_pages_own_code(html):
+    (policy,) = [v for v in Reader(html).get("meta", "content") if "default-src" in v]
+    rules = dict(rule.split(" ", 1) for rule in policy.split("; "))
+    assert rules["default-src"] == "'none'"
+    assert "unsafe" not in policy
+    assert "http" not in policy
+    scripts = re.findall(r"<script>(.*?)</script>", html, re.S)
+    assert len(scripts) == 3
+    for text, allowed in zip(scripts, rules["script-src"].split(), strict=True):
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert allowed == f"'sha256-{digest}'"
+    (style,) = re.findall(r"<style>(.*?)</style>", html, re.S)
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert rules["style-src"] == f"'sha256-{digest}'"
+
+
+def test_links_and_charts_lead_somewhere(html):
+    reader = Reader(html)
+    ids = [value for _, name, value in reader.attributes if name == "id"]
+    assert len(ids) == len(set(ids))
+    assert {href[1:] for href in reader.get("a", "href")} <= set(ids)
+    data = json.loads(re.search(r'id="page-data">(.*?)</script>', html, re.S)[1])
+    assert set(reader.get("div", "data-chart")) == set(data["charts"])
+    assert len(data["charts"]) == 14
+    assert {int(i) for i in reader.get("button", "data-arm")} == set(range(len(data["arms"])))
+
+
+def test_same_numbers_same_bytes(html, tables):
+    assert page(tables, "A5", "A7", "A9") == html
+
+
+def test_claims_are_shown_with_their_numbers(html, tables):
+    (a7,) = judge_claims(tables, chosen_claims(["A7"]))
+    paired = next(iter(a7.contrasts.values()))["FAST − Baseline 0.05"]
+    section = re.search(r'id="claim-A7">(.*?)</article>', html, re.S)[1]
+    text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", section))
+    assert "FAST − Baseline 0.05" in text
+    assert f"+{paired.mean:.3f}" in text
+    assert f"+{paired.low:.3f} to +{paired.high:.3f}" in text
+    assert f"+{paired.effect_size:.2f}" in text
+    assert '<a href="#adp-target">See figure 1</a>' in section
+    assert 'class="verdict supported"' in section
+
+
+def test_contradicted_and_not_run_claims(altered):
+    swap = """UPDATE arms SET role = CASE role WHEN 'fast' THEN 'baseline'
+              WHEN 'baseline' THEN 'fast' WHEN 'warmup' THEN 'other' ELSE role END"""
+    html = page(altered(swap), "A5", "A7")
+    assert '<span class="verdict contradicted">contradicted</span>' in html
+    assert '<span class="verdict not-run">not run</span>' in html
+    assert "The study has no runs to judge this by." in html
+
+
+def test_ten_pairs_show_the_bootstrap(altered):
+    tables = altered(
+        "INSERT INTO runs SELECT * REPLACE (seed + 5 AS seed, adp_auc + 0.01 * seed AS adp_auc) "
+        "FROM runs",
+        "UPDATE arms SET seeds = range(10)",
+    )
+    assert re.search(r">BCa \+0\.\d{3} to \+0\.\d{3}<", page(tables, "A7"))
+
+
+def test_hostile_names_stay_text(hostile):
+    reader = Reader(hostile)
+    assert "img" not in reader.tags
+    assert reader.tags.count("script") == 4
+    assert HOSTILE in reader.text.replace("\n", "\n")
+    assert "<img src=x" not in hostile
+    assert "\u2028" not in re.search(r'id="page-data">(.*?)</script>', hostile, re.S)[1]
+    assert "49" not in reader.get("button", "data-of")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM runs",
+        "DELETE FROM forgetting",
+        "DELETE FROM snapshots",
+        "DELETE FROM datasets",
+        "DELETE FROM arms WHERE role <> 'other'",
+        "DELETE FROM runs WHERE seed > 0",
+        "UPDATE runs SET seconds = NULL, final_top5 = NULL, device = NULL",
+        "UPDATE adp SET top1 = NULL WHERE recipe = 'fast'",
+    ],
+)
+def test_whatever_is_missing_is_left_out(altered, statement):
+    html = page(altered(statement), "A5", "A7", "A9")
+    assert "Data and methods" in html
+    text = re.sub(r"<(script|style).*?</\1>", "", html, flags=re.S)
+    assert not re.search(r"\bNone\b|\bnan\b", text)
+
+
+def test_diverged_runs_are_in_the_table(altered):
+    html = page(altered("UPDATE runs SET status = 'diverged' WHERE recipe = 'fast' AND seed = 1"))
+    assert "1 of 5 diverged" in html
+
+
+@needs_chromium
+class TestInChromium:
+    @pytest.fixture
+    def opened(self, html, tmp_path):
+        path = tmp_path / "report.html"
+        path.write_text(html, encoding="utf-8")
+        with Chromium() as browser:
+            browser.show(1200)
+            assert browser.open(path) == "drawn"
+            yield browser
+
+    def test_draws_choose_download_and_ask_for_nothing(self, opened):
+        assert (
+            opened.evaluate("document.querySelectorAll('.chart > svg, .chart svg.marks').length")
+            == 14
+        )
+        self.choose_an_arm(opened)
+        self.download(opened)
+        self.switch_theme(opened)
+        assert [url for url in opened.requests if not url.startswith(("data:", "blob:"))] == [
+            opened.evaluate("location.href")
+        ]
+        assert opened.complaints == []
+
+    def choose_an_arm(self, browser):
+        faded = (
+            "[...document.querySelectorAll('#adp-target .mark-line path')]"
+            ".filter(p => p.getAttribute('opacity') === '0.12').length"
+        )
+        assert browser.evaluate(faded) == 0
+        browser.evaluate("document.querySelector('#adp-target .key').click()")
+        assert browser.evaluate(faded) == 2 * 5
+        browser.evaluate("document.querySelector('#adp-target .key').click()")
+        assert browser.evaluate(faded) == 0
+
+    def download(self, browser):
+        browser.evaluate(
+            "window.saved = {};"
+            "URL.createObjectURL = (blob) => { window.blob = blob; return '#'; };"
+            "HTMLAnchorElement.prototype.click = function () {"
+            "  const blob = window.blob; window.saved[this.download] ="
+            "    this.href.startsWith('data:') ? Promise.resolve(this.href) : blob.text(); }; 0"
+        )
+        for kind in ("csv", "svg", "png"):
+            browser.evaluate(
+                f"document.querySelector('#similarity [data-download={kind}]').click()"
+            )
+            saved = browser.evaluate(
+                f"(async () => {{ while (!window.saved['similarity.{kind}'])"
+                f" await new Promise(r => setTimeout(r, 20));"
+                f" return await window.saved['similarity.{kind}']; }})()"
+            )
+            start = {"csv": "target,epoch,", "svg": "<svg", "png": "data:image/png;base64,iVBOR"}
+            assert saved.startswith(start[kind])
+        assert "#ffffff" in browser.evaluate("window.saved['similarity.svg']")
+
+    def switch_theme(self, browser):
+        background = "getComputedStyle(document.documentElement).backgroundColor"
+        line = "getComputedStyle(document.querySelector('#similarity .mark-line path')).stroke"
+        before = browser.evaluate(background), browser.evaluate(line)
+        browser.evaluate("document.getElementById('theme').click()")
+        after = browser.evaluate(background), browser.evaluate(line)
+        assert before == ("rgb(255, 255, 255)", "rgb(27, 29, 33)")
+        assert after == ("rgb(20, 22, 26)", "rgb(233, 234, 237)")
+
+    def test_fits_a_phone(self, opened):
+        opened.show(390, phone=True)
+        opened.evaluate("new Promise(r => setTimeout(r, 300))")
+        assert opened.evaluate("document.documentElement.scrollWidth") == 390
+
+    def test_hostile_names_run_nothing(self, hostile, tmp_path):
+        path = tmp_path / "report.html"
+        path.write_text(hostile, encoding="utf-8")
+        with Chromium() as browser:
+            state = browser.open(path)
+            assert (state, browser.complaints) == ("drawn", [])
+            assert browser.requests == [path.as_uri()]
+            assert browser.evaluate("document.querySelectorAll('img, main script').length") == 0
+            assert browser.evaluate("document.querySelector('h1').textContent") == HOSTILE
+            axis = "[...document.querySelectorAll('#class-flow text')].map(t => t.textContent)"
+            assert any("</script><img" in text for text in browser.evaluate(axis))
