@@ -32,7 +32,7 @@ _LABEL_WIDTH = 20
 
 
 def print_plan(plan: Plan, study: str | None, console: Console | None = None) -> None:
-    """Print the plan of one study target, or of all.
+    """Print the plan of one study target and those it includes, or of all.
 
     Raises:
         UserError: if there is no such study, or results are damaged.
@@ -40,7 +40,8 @@ def print_plan(plan: Plan, study: str | None, console: Console | None = None) ->
     console = console or Console()
     if study is not None and study not in plan.targets:
         raise UserError(f"there is no study {study!r}; {nearest(study, plan.targets)}")
-    names = [study] if study else list(plan.targets)
+    asked = [study] if study else plan.targets
+    names = list(dict.fromkeys(name for target in asked for name in plan.with_included(target)))
     jobs = list(dict.fromkeys(job for name in names for job in plan.jobs(name)))
     found = audit(jobs)
     found.refuse_damage()

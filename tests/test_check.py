@@ -29,6 +29,7 @@ studies:
       a-fast-arm-with-a-long-name:
         {recipe: fast, snapshots: [net@all], targets: [near, own], overrides: {momentum: 0.5}}
       sweep: {recipe: plain, snapshots: [net@0], targets: [near], overrides: {alpha: [1e-5, 1]}}
+  both: {title: Of studies, includes: [wide]}
   wide:
     title: Another
     seeds: 12
@@ -145,6 +146,14 @@ def test_without_a_name_all_studies_are_shown(plan: Plan) -> None:
     assert "Runs of demo" in text
     assert "Runs of wide" in text
     assert cells(text, "far-away") == ["far-away", "?", "?", "?", "to do"]
+
+
+def test_a_study_of_studies_shows_those(plan: Plan) -> None:
+    text = shown(plan, "both")
+    assert "Runs of wide" in text
+    assert "Runs of demo" not in text
+    assert cells(text, "near") == ["near", "1,366", "72", "359", "to do"]
+    assert text == shown(plan, "wide")
 
 
 def test_what_is_not_known_before_the_data_are_there_is_said(plan: Plan) -> None:

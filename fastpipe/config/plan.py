@@ -305,18 +305,18 @@ class Plan:
     def jobs(self, target: str) -> list[Job]:
         """Every job of a study target and of the studies it includes, inputs before their users."""
         found: dict[Job, None] = {}
-        for name in self._with_included(target):
+        for name in self.with_included(target):
             if self.runs(name):
                 found |= dict.fromkeys([*self.parts(name), self.collect(name), self.report(name)])
         return list(found)
 
-    def _with_included(self, target: str) -> list[str]:
+    def with_included(self, target: str) -> list[str]:
         """A target and those of its included studies, at the same scale where they have it."""
         own = self.targets[target]
         suffix = target.removeprefix(own.study_name)
         found = [target]
         for name in own.study.includes:
-            found += self._with_included(name + suffix if name + suffix in self.targets else name)
+            found += self.with_included(name + suffix if name + suffix in self.targets else name)
         return list(dict.fromkeys(found))
 
     @_once

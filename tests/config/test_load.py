@@ -99,6 +99,7 @@ def test_a_section_without_a_value_changes_nothing(config: Make, text: str) -> N
         ("datasets: {near: {providers: {kind: sklearn}}}", "1:19: datasets.near.providers: must be a list; found {'kind': 'sklearn'}"),
         ("datasets: {near: {channels: 2}}", "1:19: datasets.near.channels: 2 is not allowed; valid: 1, 3"),
         ("datasets: {near: {classes: ['a', 0]}}", "1:34: datasets.near.classes.1: must be text (put it in quotes); found 0"),
+        ("sources: {net: {dataset: [own]}}", "1:17: sources.net.dataset: must be text; found ['own']"),
         ("datasets: {near: {validation: 1.5}}", "1:19: datasets.near.validation: must be less than 1; found 1.5"),
         ("datasets: {near: {validation: .nan}}", "1:19: datasets.near.validation: must be a finite number; found nan"),
         ("datasets: {near: {validation: 5%}}", "1:19: datasets.near.validation: must be a number; found '5%'"),
