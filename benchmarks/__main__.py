@@ -9,4 +9,6 @@ MODULES = ("loop", "evaluation", "emd", "graph")
 
 if __name__ == "__main__":
     names = sys.argv[1:] or MODULES
-    print_table(row for name in names for row in importlib.import_module(f"benchmarks.{name}").run())
+    print_table(
+        row for name in names for row in importlib.import_module(f"benchmarks.{name}").run()
+    )

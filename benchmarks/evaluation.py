@@ -6,16 +6,16 @@ import statistics
 import torch
 from torch import Tensor, nn
 
+from benchmarks.networks import network, split, wait, where
 from benchmarks.table import Row, print_table
 from benchmarks.timing import interleaved, ratio
 from fastpipe.config.backbone import Backbone
 from fastpipe.config.compute import Compute
 from fastpipe.data.arrays import Split
-from fastpipe.data.streams import generator
 from fastpipe.evaluation.inference import Evaluator, images_per_batch
 from fastpipe.models.compute import Resolved, resolve
 from fastpipe.models.folding import FoldedBody
-from fastpipe.models.network import Network, build_network
+from fastpipe.models.network import Network
 
 __all__ = ["run"]
 
@@ -23,7 +23,6 @@ CASES = {  # backbone → (size, channels, images on a CPU, images on a GPU)
     "small-cnn": (28, 1, 8_000, 400_000),
     "resnet18": (64, 3, 256, 20_000),
 }
-CLASSES = 10
 PLAIN_BATCH = 100  # what evaluation loops commonly use
 
 
@@ -42,19 +41,19 @@ def run() -> list[Row]:
 def _measure(name: str, resolved: Resolved) -> list[Row]:
     size, channels, on_cpu, on_gpu = CASES[name]
     count = on_gpu if resolved.device.type == "cuda" else on_cpu
-    network = _network(name, channels, resolved)
-    split = _split(count, size, channels)
-    resident = split.to(resolved.device, 2**36)
-    evaluator = Evaluator(network)
+    net = network(Backbone(name=name), channels, resolved)
+    images = split(count, size, channels)
+    resident = images.to(resolved.device, 2**36)
+    evaluator = Evaluator(net)
     contestants = {
         "ours": lambda: evaluator.score(resident),
-        "bare": _bare_forward(network, resident, resolved),
-        "plain": _plain_loop(network, split, resolved),
+        "bare": _bare_forward(net, resident, resolved),
+        "plain": _plain_loop(net, images, resolved),
     }
     seconds = interleaved(contestants, rounds=7)
     speeds = {who: count / statistics.median(times) for who, times in seconds.items()}
     what = f"{name}, {size} px, {resolved.precision}"
-    where = _where(resolved.device)
+    place = where(resolved.device)
     return [
         Row(
             f"evaluation / bare forward: {what}",
@@ -63,7 +62,7 @@ def _measure(name: str, resolved: Resolved) -> list[Row]:
             ratio(seconds["bare"], seconds["ours"]),
             "images/s",
             "≥ 0.9",
-            f"score() of a split beside its body on one resident normalised batch; {where}",
+            f"score() of a split beside its body on one resident normalised batch; {place}",
         ),
         Row(
             f"evaluation / plain loop: {what}",
@@ -71,29 +70,9 @@ def _measure(name: str, resolved: Resolved) -> list[Row]:
             speeds["plain"],
             ratio(seconds["plain"], seconds["ours"]),
             "images/s",
-            note=f"plain loop: eval mode, no_grad, fp32, NCHW, batch {PLAIN_BATCH}; {where}",
+            note=f"plain loop: eval mode, no_grad, fp32, NCHW, batch {PLAIN_BATCH}; {place}",
         ),
     ]
-
-
-def _network(name: str, channels: int, resolved: Resolved) -> Network:
-    network = build_network(
-        Backbone(name=name),
-        CLASSES,
-        channels=channels,
-        mean=[0.4] * channels,
-        std=[0.3] * channels,
-        body_generator=generator("benchmark", "body"),
-        head_generator=generator("benchmark", "head"),
-        precision=resolved.precision,
-    )
-    return network.to(resolved.device)
-
-
-def _split(count: int, size: int, channels: int) -> Split:
-    random = generator("benchmark", "images")
-    stored = torch.randint(256, (count, size, size, channels), dtype=torch.uint8, generator=random)
-    return Split(stored.permute(0, 3, 1, 2), torch.randint(CLASSES, (count,), generator=random))
 
 
 def _bare_forward(network: Network, split: Split, resolved: Resolved):
@@ -109,7 +88,7 @@ def _bare_forward(network: Network, split: Split, resolved: Resolved):
         with torch.inference_mode():
             for start in range(0, count, rows):
                 body(batch[: min(rows, count - start)])
-        _wait(resolved.device)
+        wait(resolved.device)
 
     return forward
 
@@ -135,17 +114,6 @@ def _plain_loop(network: Network, split: Split, resolved: Resolved):
         return loss, correct
 
     return loop
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
-def _where(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"CPU, {torch.get_num_threads()} thread"
 
 
 if __name__ == "__main__":

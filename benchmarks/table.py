@@ -1,6 +1,7 @@
 """Benchmark results as one table."""
 
 import operator
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -64,7 +65,7 @@ def print_table(rows: Iterable[Row], title: str = "fastpipe benchmarks") -> None
             row.aim,
             row.note,
         )
-    Console().print(table)
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
 
 
 def _number(value: float | None) -> str:
