@@ -47,13 +47,6 @@ DOWNLOADS = str(Path(settings.downloads).expanduser())
 RUNS = "runs/{source}@{epoch}/{target}/{variant}/seeds-{first}-{last}"
 
 
-# Inputs are `ancient` unless the job is stale: a job runs again when its identity (its own
-# declaration and code and those of everything it is made from) changes or when a file is missing;
-# never because a file was touched or an input was computed anew to the same bytes. A stale job's
-# inputs are ordinary, since Snakemake looks for no reason of its own in a job behind one that runs.
-# `collect` is cheap and always follows.
-
-
 def files(jobs):
     """The output files of jobs."""
     return [
@@ -64,11 +57,12 @@ def files(jobs):
 
 
 def given(stage, paths):
-    """Input function of a stage: paths that depend on the wildcards, `ancient` unless stale."""
+    """Input function of a stage: files made by others, which depend on the wildcards."""
 
     def inputs(wildcards):
-        stale = graph.is_stale(stage, wildcards)
-        return [path if stale else ancient(path) for path in paths(wildcards)]
+        dag = workflow.dag_settings
+        forced = bool(dag.forceall or dag.forcerun or dag.forcetargets)
+        return graph.inputs(stage, wildcards, paths(wildcards), ancient, forced=forced)
 
     return inputs
 

@@ -1,7 +1,15 @@
-"""What the Snakefile asks of fastpipe: for wildcards a job, for a study its files."""
+"""What the Snakefile asks of fastpipe: for wildcards a job, its parameters and its inputs.
+
+A job runs again when its identity (its own declaration and code and those of everything it is made
+from) changes or when a file of its own is missing; never because a file was touched, or because an
+input was computed anew to the same bytes. Snakemake alone would do otherwise: it lets a job run if
+the job behind an input runs, unless that input is `ancient` and there, and then it looks for no
+other reason. So the inputs that Snakemake is shown depend on where a job stands (`Graph.inputs`).
+`collect` and `report` are cheap and always follow.
+"""
 
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -75,11 +83,28 @@ class Graph:
         """Params function: the identity of each record that the job writes, as JSON."""
         return lambda wildcards: canonical_json(dict(self.job(stage, wildcards).identities))
 
-    def is_stale(self, stage: str, wildcards: Any) -> bool:
-        """Whether the job's results are there, but not what the configuration asks for."""
-        if self.found is None:
-            return False
-        return self.found.states.get(tuple(self.job(stage, wildcards).records)) is State.STALE
+    def inputs(
+        self,
+        stage: str,
+        wildcards: Any,
+        paths: Sequence[str],
+        ancient: Callable[[str], str],
+        *,
+        forced: bool = False,
+    ) -> list[str]:
+        """A job's inputs as Snakemake is to see them.
+
+        All as ordinary files if the job is stale: it runs, after those behind its inputs.
+        If it is current, only those that are there, `ancient`: it stays as it is, even while
+        what it was made from is rebuilt. Otherwise all, `ancient`. When jobs are `forced` to run,
+        a current one may be among them, and needs all.
+        """
+        state = self.found and self.found.states.get(tuple(self.job(stage, wildcards).records))
+        if state is State.STALE:
+            return list(paths)
+        if state is State.CURRENT and not forced:
+            paths = [path for path in paths if Path(path).exists()]
+        return [ancient(path) for path in paths]
 
     def own_dataset(self, wildcards: Any) -> str:
         """The dataset that the source in the wildcards was trained on."""

@@ -227,6 +227,14 @@ def _similarity(tables: Tables) -> Paragraph | None:
     )  # fmt: skip
 
 
+_VERDICTS = {
+    "supported": "supported",
+    "contradicted": "contradicted",
+    "inconclusive": "left open",
+    "not run": "left untested",
+}
+
+
 def _claims(verdicts: Sequence[Verdicts]) -> Paragraph | None:
     if not verdicts:
         return None
@@ -235,7 +243,7 @@ def _claims(verdicts: Sequence[Verdicts]) -> Paragraph | None:
         link = _('<a href="#claim-{}">{}</a>', one.claim.id, one.claim.id)
         groups.setdefault(one.verdict, []).append(link)
     parts = [
-        _("{} {} <b>{}</b>", _list(links), "is" if len(links) == 1 else "are", verdict)
+        _("{} {} <b>{}</b>", _list(links), "is" if len(links) == 1 else "are", _VERDICTS[verdict])
         for verdict, links in groups.items()
     ]
     return Paragraph(

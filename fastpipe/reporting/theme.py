@@ -107,7 +107,23 @@ def chart_config(colours: Colours, arm_colours: list[int]) -> dict[str, Any]:
 
     Chart specs themselves name no colour, so a chart takes the theme that it is compiled with.
     """
-    axis = {
+    return {
+        "background": colours.paper,
+        "font": FONT,
+        "padding": {"left": 4, "right": 12, "top": 6, "bottom": 4},
+        "view": {"stroke": None},
+        "axis": _axis(colours),
+        "axisX": {"domain": True, "domainColor": colours.line},
+        "axisY": _vertical_axis(colours),
+        "legend": _legend(colours),
+        "title": _title(colours),
+        "range": {"category": [colours.arms[i % ARM_COLOURS] for i in arm_colours]},
+        "style": _styles(colours),
+    }
+
+
+def _axis(colours: Colours) -> dict[str, Any]:
+    return {
         "domain": False,
         "grid": False,
         "labelColor": colours.muted,
@@ -120,59 +136,62 @@ def chart_config(colours: Colours, arm_colours: list[int]) -> dict[str, Any]:
         "titleFontWeight": "normal",
         "titlePadding": 10,
     }
+
+
+def _vertical_axis(colours: Colours) -> dict[str, Any]:
+    """Its title lies flat above it, not turned beside it."""
     return {
-        "background": colours.paper,
-        "font": FONT,
-        "padding": {"left": 4, "right": 12, "top": 6, "bottom": 4},
-        "view": {"stroke": None},
-        "axis": axis,
-        "axisX": {"domain": True, "domainColor": colours.line},
-        "axisY": {
-            "grid": True,
-            "gridColor": colours.line,
-            "ticks": False,
-            "titleAngle": 0,
-            "titleAlign": "left",
-            "titleAnchor": "end",
-            "titleX": 0,
-            "titleY": -14,
-            "titleBaseline": "bottom",
-        },
-        "legend": {
-            "orient": "bottom",
-            "direction": "horizontal",
-            "columns": 3,
-            "columnPadding": 18,
-            "labelColor": colours.ink,
-            "labelFontSize": 12,
-            "labelLimit": 260,
-            "symbolType": "stroke",
-            "symbolStrokeWidth": 3,
-            "symbolOpacity": 1,
-            "offset": 16,
-            "title": None,
-        },
-        "title": {
-            "color": colours.ink,
-            "subtitleColor": colours.muted,
-            "anchor": "start",
-            "fontSize": 14,
-            "fontWeight": 600,
-            "subtitleFontSize": 12,
-            "subtitlePadding": 4,
-            "offset": 26,
-        },
-        "range": {
-            "category": [colours.arms[i % ARM_COLOURS] for i in arm_colours],
-        },
-        "style": {
-            "guide": {"color": colours.muted, "strokeDash": [3, 3], "opacity": 0.9},
-            "note": {"color": colours.muted, "fontSize": 11},
-            "halo": {"color": colours.paper, "stroke": colours.paper, "strokeWidth": 5},
-            "window": {"color": colours.muted, "opacity": 0.1},
-            "series": {"color": colours.ink},
-            "flow": {"color": colours.accent},
-            "on-flow": {"color": colours.paper, "fontSize": 10.5},
-            "off-flow": {"color": colours.ink, "fontSize": 10.5},
-        },
+        "grid": True,
+        "gridColor": colours.line,
+        "ticks": False,
+        "titleAngle": 0,
+        "titleAlign": "left",
+        "titleAnchor": "end",
+        "titleX": 0,
+        "titleY": -14,
+        "titleBaseline": "bottom",
+    }
+
+
+def _legend(colours: Colours) -> dict[str, Any]:
+    return {
+        "orient": "bottom",
+        "direction": "horizontal",
+        "columns": 3,
+        "columnPadding": 18,
+        "labelColor": colours.ink,
+        "labelFontSize": 12,
+        "labelLimit": 260,
+        "symbolType": "stroke",
+        "symbolStrokeWidth": 3,
+        "symbolOpacity": 1,
+        "offset": 16,
+        "title": None,
+    }
+
+
+def _title(colours: Colours) -> dict[str, Any]:
+    return {
+        "color": colours.ink,
+        "subtitleColor": colours.muted,
+        "anchor": "start",
+        "fontSize": 14,
+        "fontWeight": 600,
+        "subtitleFontSize": 12,
+        "subtitlePadding": 4,
+        "offset": 26,
+    }
+
+
+def _styles(colours: Colours) -> dict[str, Any]:
+    """Looks by name, for marks that do not stand for an arm."""
+    return {
+        "guide": {"color": colours.muted, "strokeDash": [3, 3], "opacity": 0.9},
+        "note": {"color": colours.muted, "fontSize": 11},
+        "halo": {"color": colours.paper, "stroke": colours.paper, "strokeWidth": 5},
+        "window": {"color": colours.muted, "opacity": 0.1},
+        "series": {"color": colours.ink},
+        "flow": {"color": colours.accent},
+        "on-flow": {"color": colours.paper, "fontSize": 10.5},
+        "off-flow": {"color": colours.ink, "fontSize": 10.5},
     }

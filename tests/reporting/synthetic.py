@@ -220,7 +220,6 @@ def _simulate_run(
     if recipe != "scratch" and epoch < LAST:
         half, end = half * (1 + 9 / (1 + 12 * epoch)), end - 0.05 / (1 + 10 * epoch)
     switch = 36 + 9 * (seed % 2) if recipe == "warmup" else None
-    switch = {36: 36, 45: 45}.get(switch)
 
     def accuracy(step: int) -> float:
         value = 0.1 + (end - 0.1) * (1 - (1 + step / half) ** -1.3)
@@ -245,11 +244,27 @@ def _simulate_run(
     start = 2.5e-7 if recipe == "fast" else 4.47
     growth = 2.6 if recipe in ("fast", "feature-extraction", "warmup") else 0.9
     size = 1 + 5 * pairing
+    norms = [size * math.hypot(start, growth * math.log1p(t / half)) for t in range(STEPS + 1)]
+    end_state = {"warmup_end_step": switch, "body_distance": distance * (1 + noise.normal(0, 0.04))}
+    return _rows(target, val, norms, best, test, source, before, end_state)
+
+
+def _rows(
+    target: str,
+    val: dict[int, float],
+    norms: list[float],
+    best: dict[int, int],
+    test: dict[int, float],
+    source: dict[int, float],
+    before: float,
+    end_state: dict[str, Any],
+) -> dict[str, list[dict[str, Any]]]:
+    """Rows of each table of one run."""
+    switch = end_state["warmup_end_step"]
     return {
         "steps": [
             {"step": step, "loss": None if step == 0 else 2.3 * (1 - val_at(val, step)) + 0.05,
-             "head_norm": size * math.hypot(start, growth * math.log1p(step / half)),
-             "diverged": False}
+             "head_norm": norms[step], "diverged": False}
             for step in range(STEPS + 1)
         ],
         "validations": [
@@ -271,8 +286,8 @@ def _simulate_run(
             for t, s in best.items()
         ],
         "runs": [
-            {"steps": STEPS, "status": "ok", "diverged_step": None, "warmup_end_step": switch,
-             "body_distance": distance * (1 + noise.normal(0, 0.04)), "images": STEPS * 100}
+            {"steps": STEPS, "status": "ok", "diverged_step": None, "images": STEPS * 100}
+            | end_state
         ],
     }  # fmt: skip
 

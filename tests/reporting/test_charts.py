@@ -103,6 +103,12 @@ def test_shares_of_a_target_class_add_up(tables):
     assert all(total == pytest.approx(1, abs=0.02) for total in totals.values())
 
 
+def test_similarity_at_one_snapshot_ranks_the_targets(altered):
+    panel = figure(altered("DELETE FROM similarity WHERE epoch < 3"), "similarity").panels[0]
+    assert encodings(panel.spec)[0]["y"]["scale"]["domain"] == ["digits", "fashion-mnist"]
+    assert {row["target"] for row in values(panel)} == {"digits", "fashion-mnist"}
+
+
 def test_many_classes_are_cut(altered):
     tables = altered(
         "DELETE FROM flow",

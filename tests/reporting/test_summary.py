@@ -58,6 +58,17 @@ def test_every_paragraph(tables):
     assert "of FAST on digits from 0.4" in found["Pretraining"]
 
 
+def test_claims_that_are_not_supported(altered):
+    found = paragraphs(
+        altered("DELETE FROM arms WHERE role = 'warmup'", "UPDATE runs SET adp_auc = 0.5"),
+        "A5",
+        "A7",
+    )
+    assert found["Claims"] == (
+        "Of 2 claims taken from the paper, A5 is left untested and A7 is left open by these runs."
+    )
+
+
 def test_without_fast_the_leader_is_named(altered):
     tables = altered("UPDATE arms SET role = 'other' WHERE role = 'fast'")
     assert re.match(r"After 13 steps FAST is ahead with", paragraphs(tables)["digits"])

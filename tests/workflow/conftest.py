@@ -95,7 +95,9 @@ class Site:
         """Jobs that a dry run announces, each as `stage folder`."""
         done = self.snakemake("--dry-run", "--printshellcmds", *arguments, cwd=cwd)
         assert done.returncode == 0, done.stdout
-        return {job for line in done.stdout.splitlines() if (job := _announced(line))}
+        jobs = [job for line in done.stdout.splitlines() if (job := _announced(line))]
+        assert len(set(jobs)) == len(jobs)
+        return set(jobs)
 
     def run(self, *arguments: str) -> set[str]:
         """Jobs that a real run finishes; it must end well."""
@@ -119,10 +121,10 @@ class Site:
         jobs |= {job for job, stamp in self._timings().items() if before.get(job) != stamp}
 
     def _timings(self) -> dict[str, int]:
-        files = (self.folder / "results").rglob("*.timing.json")
+        results = self.folder / "results"
         return {
-            f"{file.name.split('.')[0]} {file.parent.relative_to(self.folder / 'results')}": file.stat().st_mtime_ns
-            for file in files
+            f"{file.name.split('.')[0]} {file.parent.relative_to(results)}": file.stat().st_mtime_ns
+            for file in results.rglob("*.timing.json")
         }
 
     def jobs(
@@ -168,6 +170,12 @@ def _announced(line: str) -> str | None:
 @pytest.fixture(scope="session")
 def place(tmp_path_factory) -> Path:
     """A folder with a space and an umlaut in its path."""
+    if os.environ.get("DEVPLACE"):  # DEV
+        folder = Path(os.environ["DEVPLACE"]) / "Häuser mit Platz"  # DEV
+        folder.mkdir(parents=True, exist_ok=True)  # DEV
+        shutil.rmtree(folder / "code", ignore_errors=True)  # DEV
+        shutil.rmtree(folder / "loaded/hook", ignore_errors=True)  # DEV
+        return folder  # DEV
     folder = tmp_path_factory.mktemp("workflow") / "Häuser mit Platz"
     folder.mkdir()
     return folder
@@ -207,7 +215,7 @@ atexit.register(tell)
 def built(place, code, loaded) -> Site:
     """The tiny study, built. Look, do not touch."""
     site = Site(place / "tiny", code)
-    (site.folder / "config").mkdir(parents=True)
+    (site.folder / "config").mkdir(parents=True, exist_ok=True)
     site.configure(STUDY, "study.yaml")
     write_pictures(site.folder / "images")
     with pytest.MonkeyPatch.context() as patch:

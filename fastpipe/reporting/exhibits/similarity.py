@@ -14,15 +14,15 @@ MOST_CLASSES = 30
 
 
 def draw_similarity(rows: Sequence[Row], arms: Sequence[str]) -> alt.LayerChart:
-    """Similarity of each target against pretraining epoch; the target's name ends its line."""
+    """Similarity of each target against pretraining epoch; the target's name ends its line.
+
+    With only one snapshot, a row for each target instead.
+    """
     del arms
+    if len({row["epoch"] for row in rows}) == 1:
+        return _one_snapshot(rows)
     last = max(row["epoch"] for row in rows)
-    values = [
-        {name: row[name] for name in ("target", "epoch", "gamma")}
-        | {name: rounded(row[name]) for name in ("similarity", "distance")}
-        for row in rows
-    ]
-    base = alt.Chart(alt.InlineData(values=values)).encode(
+    base = alt.Chart(_similarity_data(rows)).encode(
         x=alt.X(
             "epoch:Q",
             title="pretraining epochs of the source (square-root scale)",
@@ -40,13 +40,7 @@ def draw_similarity(rows: Sequence[Row], arms: Sequence[str]) -> alt.LayerChart:
     return alt.layer(
         base.mark_line(strokeWidth=2, style="series"),
         base.mark_point(filled=True, size=50, opacity=1, style="series").encode(
-            tooltip=[
-                alt.Tooltip("target:N", title="target"),
-                alt.Tooltip("epoch:Q", title="pretraining epochs", format="~g"),
-                alt.Tooltip("similarity:Q", title="similarity", format=".3f"),
-                alt.Tooltip("distance:Q", title="earth mover’s distance d", format=".4~g"),
-                alt.Tooltip("gamma:Q", title="γ"),
-            ],
+            tooltip=_SIMILARITY_TOOLTIP,
         ),
         *(
             base.transform_filter(alt.datum.epoch == last)
@@ -55,6 +49,42 @@ def draw_similarity(rows: Sequence[Row], arms: Sequence[str]) -> alt.LayerChart:
             for style in ("halo", "note")
         ),
     ).properties(height=HEIGHT)  # fmt: skip
+
+
+_SIMILARITY_TOOLTIP = [
+    alt.Tooltip("target:N", title="target"),
+    alt.Tooltip("epoch:Q", title="pretraining epochs", format="~g"),
+    alt.Tooltip("similarity:Q", title="similarity", format=".3f"),
+    alt.Tooltip("distance:Q", title="earth mover’s distance d", format=".4~g"),
+    alt.Tooltip("gamma:Q", title="γ"),
+]
+
+
+def _similarity_data(rows: Sequence[Row]) -> alt.InlineData:
+    return alt.InlineData(
+        values=[
+            {name: row[name] for name in ("target", "epoch", "gamma")}
+            | {name: rounded(row[name]) for name in ("similarity", "distance")}
+            for row in rows
+        ]
+    )
+
+
+def _one_snapshot(rows: Sequence[Row]) -> alt.LayerChart:
+    targets = [row["target"] for row in sorted(rows, key=lambda row: -row["similarity"])]
+    base = alt.Chart(_similarity_data(rows)).encode(
+        x=alt.X(
+            "similarity:Q",
+            title="similarity to the source, exp(−γ d), at most 1",
+            scale=alt.Scale(zero=False, padding=24),
+            axis=alt.Axis(tickCount=5),
+        ),
+        y=alt.Y("target:N", title="target", sort=None, scale=alt.Scale(domain=targets)),
+        tooltip=_SIMILARITY_TOOLTIP,
+    )
+    dots = base.mark_point(filled=True, size=70, opacity=1, style="series")
+    text = base.mark_text(style="note", dy=-12).encode(text=alt.Text("similarity:Q", format=".3f"))
+    return alt.layer(dots, text).properties(height=48 * max(2, len(targets)))
 
 
 def draw_flow(rows: Sequence[Row], arms: Sequence[str]) -> alt.LayerChart:
