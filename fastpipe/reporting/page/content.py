@@ -274,7 +274,7 @@ def _notes(tables: Tables, shown: set[str], judged: bool) -> list[str]:
     notes = [
         f"Arms are compared at the last snapshot of their source ({'; '.join(at)}). Scratch runs "
         "start from the same network before pretraining.",
-        "Training, validation and test images are disjoint. Validation chooses which state is "
+        "Training, validation and test splits are separate. Validation chooses which state is "
         "deployed at each checkpoint; test images are used only to score the states chosen.",
         "Intervals are Student-t at 95 %, over seeds or over differences paired by seed; from ten "
         "pairs on, a BCa bootstrap interval stands beside them.",
