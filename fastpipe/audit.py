@@ -2,14 +2,15 @@
 
 This needs no notes of Snakemake's. A record that carries the identity that the plan asks for is
 *current*, provided that its inputs still have the digests with which it was computed; any other
-record is *stale*. Files of current records are checked against their digests.
+record is *stale*, and so is what was made from one whose inputs have changed. Files of current
+records are checked against their digests.
 """
 
 import enum
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from fastpipe.config.plan import Job
 from fastpipe.errors import UserError
@@ -52,23 +53,26 @@ def audit(jobs: Iterable[Job], *, digests: bool = True) -> Audit:
     """
     result = Audit()
     current: dict[str, str] = {}  # digest of each file of a current record, by its path
+    remade: set[Path] = set()  # records that were made from other bytes than are there now
     for job in jobs:
-        state = _state(job, current, result.damages)
+        state = _state(job, result.damages)
+        if state is State.CURRENT and (remade.intersection(job.reads) or _remade(job, current)):
+            state = State.STALE
+            remade |= job.records.keys()
         result.states[tuple(job.records)] = state
         if state is State.CURRENT:
             for record in job.records:
-                outputs = read_record(record)["outputs"]
-                current |= {str(record.parent / name): outputs[name] for name in outputs}
+                current |= _outputs(record)
                 if digests:
                     _check_files(record, result.damages)
     return result
 
 
-def _state(job: Job, current: dict[str, str], damages: list[str]) -> State:
-    found: list[dict[str, Any]] = []
+def _state(job: Job, damages: list[str]) -> State:
+    """Where a job stands by its own records and files."""
+    if not all(record.exists() for record in job.records):
+        return State.MISSING
     for record, identity in job.records.items():
-        if not record.exists():
-            return State.MISSING
         try:
             content = read_record(record)
         except UserError as error:
@@ -76,14 +80,20 @@ def _state(job: Job, current: dict[str, str], damages: list[str]) -> State:
             return State.STALE
         if content.get("identity") != identity:
             return State.STALE
-        found.append(content)
-    for record, content in zip(job.records, found, strict=True):
         if not all((record.parent / name).exists() for name in content["outputs"]):
             return State.STALE
-        for path, digest in content["inputs"].items():
-            if current.get(path, digest) != digest:
-                return State.STALE
     return State.CURRENT
+
+
+def _remade(job: Job, current: Mapping[str, str]) -> bool:
+    """Whether an input has other bytes now than those that the job's records name."""
+    inputs = itertools.chain.from_iterable(read_record(r)["inputs"].items() for r in job.records)
+    return any(current.get(path, digest) != digest for path, digest in inputs)
+
+
+def _outputs(record: Path) -> dict[str, str]:
+    outputs = read_record(record)["outputs"]
+    return {str(record.parent / name): digest for name, digest in outputs.items()}
 
 
 def _check_files(record: Path, damages: list[str]) -> None:

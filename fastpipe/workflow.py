@@ -94,17 +94,16 @@ class Graph:
     ) -> list[str]:
         """A job's inputs as Snakemake is to see them.
 
-        All as ordinary files if the job is stale: it runs, after those behind its inputs.
-        If it is current, only those that are there, `ancient`: it stays as it is, even while
-        what it was made from is rebuilt. Otherwise all, `ancient`. When jobs are `forced` to run,
-        a current one may be among them, and needs all.
+        If the job is current, only those that are there, `ancient`: it stays as it is, even while
+        what it was made from is rebuilt. But when jobs are `forced` to run it may be among them,
+        and needs all. Any other job runs, after those behind its inputs: all, as ordinary files.
         """
-        state = self.found and self.found.states.get(tuple(self.job(stage, wildcards).records))
-        if state is State.STALE:
+        if self.found is None:  # one job of a cluster, told to run by the main process
+            return [ancient(path) for path in paths]
+        state = self.found.states.get(tuple(self.job(stage, wildcards).records))
+        if state is not State.CURRENT:
             return list(paths)
-        if state is State.CURRENT and not forced:
-            paths = [path for path in paths if Path(path).exists()]
-        return [ancient(path) for path in paths]
+        return [ancient(path) for path in paths if forced or Path(path).exists()]
 
     def own_dataset(self, wildcards: Any) -> str:
         """The dataset that the source in the wildcards was trained on."""

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from pathlib import Path
 
@@ -78,6 +79,12 @@ def test_a_missing_output_is_stale_and_no_damage(chain: dict[str, Job]) -> None:
 def test_what_was_made_from_other_bytes_is_stale(chain: dict[str, Job]) -> None:
     done(chain["one"], content=b"2")  # computed anew, to other bytes
     assert states(audit(chain.values()), chain) == ["current", "stale", "current"]
+
+
+def test_so_is_what_was_made_from_that(chain: dict[str, Job]) -> None:
+    chain["three"] = dataclasses.replace(chain["three"], reads=(chain["two"].record,))
+    done(chain["one"], content=b"2")
+    assert states(audit(chain.values()), chain) == ["current", "stale", "stale"]
 
 
 def test_what_was_made_from_the_same_bytes_is_current(chain: dict[str, Job]) -> None:

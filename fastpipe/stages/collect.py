@@ -177,6 +177,7 @@ def _verify_all(spec: CollectSpec) -> dict[str, str]:
             digests |= {f"{Path(record).parent}/{name}": sha for name, sha in found.items()}
         except UserError as error:
             problems.append(str(error))
+    problems = problems or _disagreements(spec.records)
     if problems:
         shown = problems[:20] + ([f"… and {len(problems) - 20} more"] if len(problems) > 20 else [])
         raise UserError(
@@ -193,6 +194,22 @@ def _require_identity(record: Path, identity: str) -> None:
             f"{record} was made with other settings, inputs or code than the configuration asks "
             f"for now. Delete {record} and run snakemake again to rebuild it."
         )
+
+
+def _disagreements(records: Iterable[str]) -> list[str]:
+    """Records made from other bytes than their inputs have now; they are whole and as expected."""
+    contents = {Path(record): read_json(Path(record)) for record in records}
+    outputs = {
+        str(record.parent / name): digest
+        for record, content in contents.items()
+        for name, digest in content["outputs"].items()
+    }
+    return [
+        f"{record} was made from another {path} than there is now. Run snakemake again."
+        for record, content in contents.items()
+        for path, digest in content["inputs"].items()
+        if outputs.get(path, digest) != digest
+    ]
 
 
 # --- rows ---------------------------------------------------------------------------------------

@@ -225,3 +225,13 @@ def test_collect_imports_nothing_heavy():
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+def test_results_that_do_not_fit_together_are_refused(study):
+    record = study.root / FAST / "deploy.json"
+    steps = str(study.root / FAST / "steps.parquet")
+    write_json(record, read_json(record) | {"inputs": {steps: digest(Path(steps))}})
+    study.collect()
+    write_json(record, read_json(record) | {"inputs": {steps: "0" * 64}})
+    with pytest.raises(UserError, match=f"{record} was made from another {steps} than there is"):
+        study.collect()
