@@ -17,8 +17,9 @@ from fastpipe.config.recipe import Recipe
 from fastpipe.data.arrays import Split
 from fastpipe.models.compute import Resolved, resolve
 from fastpipe.models.network import Network, set_body_mode
-from fastpipe.training.loop import FineTuning, Task
+from fastpipe.training.loop import FineTuning
 from fastpipe.training.optimisers import build_optimiser
+from fastpipe.training.task import Task
 
 __all__ = ["run"]
 

@@ -31,8 +31,9 @@ from fastpipe.stages.job import Job, stage_job
 from fastpipe.stages.restoring import blank_network
 from fastpipe.stages.training_job import PACKAGES, measure_training, open_task, training_records
 from fastpipe.training.history import History
-from fastpipe.training.loop import FineTuning, Task
+from fastpipe.training.loop import FineTuning
 from fastpipe.training.resumption import Saver, Saving, StepLog, restored
+from fastpipe.training.task import Task
 
 __all__ = ["FinetuneSpec", "finetune"]
 

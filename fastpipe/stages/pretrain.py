@@ -21,9 +21,9 @@ from fastpipe.progress import Progress
 from fastpipe.stages.job import Job, stage_job
 from fastpipe.stages.restoring import blank_network
 from fastpipe.stages.training_job import PACKAGES, measure_training, open_task, training_records
-from fastpipe.training.loop import Task
 from fastpipe.training.pretraining import DivergedError, Learned, SourceTraining
 from fastpipe.training.resumption import Saver, Saving, StepLog, restored
+from fastpipe.training.task import Task
 
 __all__ = ["PretrainSpec", "pretrain"]
 

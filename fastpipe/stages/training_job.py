@@ -9,8 +9,8 @@ from fastpipe.errors import UserError
 from fastpipe.models.compute import Resolved
 from fastpipe.stages.job import Job
 from fastpipe.stages.restoring import class_names, open_split
-from fastpipe.training.loop import Task
 from fastpipe.training.resumption import StepLog
+from fastpipe.training.task import Task
 
 __all__ = ["PACKAGES", "measure_training", "open_task", "training_records"]
 

@@ -7,14 +7,12 @@ Symbols: θ body, W head, α and β their rates, M images in a batch, N classes,
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from fastpipe.config.recipe import Recipe
-from fastpipe.data.arrays import Split
 from fastpipe.data.batches import BalancedBatches
 from fastpipe.evaluation.inference import Evaluator
 from fastpipe.models.network import Network, body_parameters, head_parameters, set_body_mode
@@ -31,21 +29,12 @@ from fastpipe.training.resumption import (
     prefixed,
     without_prefix,
 )
+from fastpipe.training.task import Task
 
-__all__ = ["FineTuning", "Keep", "Task", "copy_state"]
+__all__ = ["FineTuning", "Keep", "copy_state"]
 
 Keep = Callable[[int, dict[str, Tensor]], None]
 """Called with a step and the network's state after it, when that state is first deployed."""
-
-
-@dataclass(frozen=True)
-class Task:
-    """What is fine-tuned on. There is no test split: training cannot see it."""
-
-    dataset: str
-    classes: int
-    train: Split
-    val: Split
 
 
 class FineTuning:

@@ -16,7 +16,6 @@ from fastpipe.data.batches import ShuffledBatches
 from fastpipe.evaluation.inference import Evaluator
 from fastpipe.models.network import Network, set_body_mode
 from fastpipe.training.feed import Feed
-from fastpipe.training.loop import Task
 from fastpipe.training.resumption import (
     Saved,
     Watcher,
@@ -25,6 +24,7 @@ from fastpipe.training.resumption import (
     prefixed,
     without_prefix,
 )
+from fastpipe.training.task import Task
 
 __all__ = ["DivergedError", "Learned", "SourceTraining"]
 

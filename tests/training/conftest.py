@@ -9,7 +9,7 @@ from fastpipe.config.backbone import Backbone
 from fastpipe.data.arrays import Split
 from fastpipe.data.streams import generator
 from fastpipe.models.network import Network, build_network
-from fastpipe.training.loop import Task
+from fastpipe.training.task import Task
 
 
 @pytest.fixture(autouse=True)
