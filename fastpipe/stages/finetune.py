@@ -253,8 +253,9 @@ def _link(file: Path, target: Path) -> None:
 def _distance(state: dict[str, Tensor], source: dict[str, Tensor], network: Network) -> float:
     """‖θ − θ_source‖₂ over the parameters of the body, in float64."""
     names = [f"body.{name}" for name, _ in network.body.named_parameters()]
-    squares = [(state[n].cpu().double() - source[n].double()).square().sum() for n in names]
-    return float(torch.stack(squares).sum().sqrt())
+    # A resumed run's tensors may lie otherwise in memory, and the order of a sum moves its last bit.
+    moves = [(state[n].cpu().double() - source[n].double()).contiguous() for n in names]
+    return float(torch.stack([move.square().sum() for move in moves]).sum().sqrt())
 
 
 _STEPS = {

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from PIL import Image
@@ -91,6 +91,22 @@ class Site:
     def environment(self) -> dict[str, str]:
         return os.environ | {"OMP_NUM_THREADS": "1"}
 
+    def call(self, *arguments: str) -> subprocess.CompletedProcess:
+        """Call a stage as a rule does."""
+        return subprocess.run(
+            [str(Path(sys.executable).with_name("fastpipe")), *arguments],
+            cwd=self.folder,
+            env=self.environment | {"PYTHONPATH": str(self.code)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def copy(self, folder: Path, *, code: Path | None = None) -> Self:
+        """Copy everything, notes of Snakemake's included."""
+        shutil.copytree(self.folder, folder)
+        return type(self)(folder, code or self.code)
+
     def plan(self, *arguments: str, cwd: Path | None = None) -> set[str]:
         """Jobs that a dry run announces, each as `stage folder`."""
         done = self.snakemake("--dry-run", "--printshellcmds", *arguments, cwd=cwd)
@@ -148,13 +164,19 @@ class Site:
     def pack(self, recipe: str, *parts: str) -> Path:
         return self.path("runs/net@1/pictures", recipe, SEEDS, *parts)
 
-    def bytes(self, folder: str = "", *, but: tuple[str, ...] = ()) -> dict[str, bytes]:
-        """Content of all result files below a folder, what differs from run to run left out."""
-        always = (".timing.json", ".seen", ".tsv", ".log", ".lock")
+    def bytes(self, folder: str = "", *, but: str = ".work") -> dict[str, bytes]:
+        """Content of all result files below a folder, what differs from run to run left out.
+
+        `but` leaves out a top folder of the results as well.
+        """
+        varying = (".timing.json", ".seen", ".tsv", ".log")
+        files = {file.relative_to(self.path()): file for file in self.path(folder).rglob("*")}
         return {
-            str(file.relative_to(self.path())): file.read_bytes()
-            for file in sorted(self.path(folder).rglob("*"))
-            if file.is_file() and not file.name.endswith(always + but) and ".work" not in file.parts
+            str(name): file.read_bytes()
+            for name, file in sorted(files.items())
+            if file.is_file()
+            and not name.name.endswith(varying)
+            and name.parts[0] not in (".work", but)
         }
 
 
@@ -170,12 +192,6 @@ def _announced(line: str) -> str | None:
 @pytest.fixture(scope="session")
 def place(tmp_path_factory) -> Path:
     """A folder with a space and an umlaut in its path."""
-    if os.environ.get("DEVPLACE"):  # DEV
-        folder = Path(os.environ["DEVPLACE"]) / "Häuser mit Platz"  # DEV
-        folder.mkdir(parents=True, exist_ok=True)  # DEV
-        shutil.rmtree(folder / "code", ignore_errors=True)  # DEV
-        shutil.rmtree(folder / "loaded/hook", ignore_errors=True)  # DEV
-        return folder  # DEV
     folder = tmp_path_factory.mktemp("workflow") / "Häuser mit Platz"
     folder.mkdir()
     return folder
@@ -238,13 +254,8 @@ def write_pictures(folder: Path, train: int = 12, test: int = 4) -> None:
 
 @pytest.fixture
 def copy(built, tmp_path) -> Callable[..., Site]:
-    """Make a copy of the built study, notes of Snakemake's included."""
-
-    def make(name: str = "Kopie für mich", *, code: Path | None = None) -> Site:
-        shutil.copytree(built.folder, tmp_path / name)
-        return Site(tmp_path / name, code or built.code)
-
-    return make
+    """Make a copy of the built study, perhaps with other code."""
+    return lambda **code: built.copy(tmp_path / "Kopie für mich", **code)
 
 
 @pytest.fixture

@@ -1,0 +1,201 @@
+"""Change a constant anywhere, and exactly the stages that use it run again; a comment: none."""
+
+import ast
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+from fastpipe.audit import State, audit
+from fastpipe.config import plan as plan_module
+from fastpipe.config.config import Config
+from fastpipe.config.fingerprint import closure, fingerprint
+from fastpipe.config.load import load
+from fastpipe.config.names import STAGES
+from fastpipe.config.plan import Plan
+from fastpipe.workflow import configuration_files
+
+pytestmark = pytest.mark.workflow
+
+ALL = set(STAGES)
+SUMMARY = {"collect", "report"}
+TRAINING = {"pretrain", "features", "similarity", "finetune", "deploy", "forgetting"} | SUMMARY
+FOLLOWERS = {
+    "prepare": ALL,
+    "pretrain": TRAINING,
+    "features": {"features", "similarity"} | SUMMARY,
+    "similarity": {"similarity"} | SUMMARY,
+    "finetune": {"finetune", "deploy", "forgetting"} | SUMMARY,
+    "deploy": {"deploy"} | SUMMARY,
+    "forgetting": {"forgetting"} | SUMMARY,
+    "collect": SUMMARY,
+    "report": {"report"},
+}
+"""Stage → itself and all stages downstream."""
+
+KNOWN = {
+    "data/splits.py": ALL,
+    "files.py": ALL,
+    "models/network.py": TRAINING,
+    "training/pretraining.py": TRAINING,
+    "training/loop.py": FOLLOWERS["finetune"],
+    "training/protocol.py": FOLLOWERS["finetune"],
+    "similarity/features.py": FOLLOWERS["features"],
+    "similarity/emd.py": FOLLOWERS["similarity"],
+    "stages/finetune.py": FOLLOWERS["finetune"],
+    "stages/packs.py": {"deploy", "forgetting"} | SUMMARY,
+    "stages/deploy.py": FOLLOWERS["deploy"],
+    "reporting/database/runs.sql": SUMMARY,
+    "reporting/exhibits/adp_target.py": {"report"},
+    "reporting/theme.py": {"report"},
+    "reporting/page/page.css": {"report"},
+    "reporting/chromium.py": set(),
+    "config/plan.py": set(),
+    "config/load.py": set(),
+    "cli.py": set(),
+    "check.py": set(),
+}
+"""Stages that must run again when a file is changed, as a reader of the code would say."""
+
+
+@pytest.fixture(scope="module")
+def mutable(code, tmp_path_factory) -> Path:
+    """A copy of the code to edit."""
+    folder = tmp_path_factory.mktemp("code")
+    shutil.copytree(code, folder, dirs_exist_ok=True)
+    return folder
+
+
+@pytest.fixture
+def edit(mutable) -> Iterator:
+    """Edit files of the package, for one test."""
+    originals: dict[Path, bytes] = {}
+
+    def change(file: Path | str, content: bytes | None = None) -> None:
+        file = mutable / "fastpipe" / file
+        originals.setdefault(file, file.read_bytes())
+        file.write_bytes(changed_constant(file) if content is None else content)
+
+    yield change
+    for file, content in originals.items():
+        file.write_bytes(content)
+
+
+def changed_constant(file: Path) -> bytes:
+    """The file's bytes with one constant changed."""
+    if file.suffix == ".py":
+        return file.read_bytes() + b"\n_CONSTANT = 17\n"
+    return file.read_bytes() + b"\n\n"
+
+
+def with_other_words(file: Path) -> bytes:
+    """A module's bytes with a comment more, and every docstring and description changed."""
+    lines = file.read_text().splitlines(keepends=True)
+    for node in ast.walk(ast.parse("".join(lines))):
+        if isinstance(node, ast.Expr) and isinstance(getattr(node.value, "value", None), str):
+            line = lines[node.lineno - 1]
+            lines[node.lineno - 1] = line.replace('"""', '"""Other words. ', 1)
+    return ("# A comment.\n" + "".join(lines) + "\n# Another.\n").encode()
+
+
+def package_files(package: Path) -> list[str]:
+    files = (f for f in package.rglob("*") if f.is_file() and "__pycache__" not in f.parts)
+    return sorted(str(file.relative_to(package)) for file in files)
+
+
+def closures(package: Path) -> dict[str, set[str]]:
+    """Files of a package → stages whose import closure holds them."""
+    found: dict[str, set[str]] = {file: set() for file in package_files(package)}
+    for stage in STAGES:
+        for path in closure(f"fastpipe.stages.{stage}", package):
+            found[str(path.relative_to(package))].add(stage)
+    return found
+
+
+def with_followers(stages: Iterable[str]) -> set[str]:
+    return set().union(*(FOLLOWERS[stage] for stage in stages))
+
+
+def stale_stages(package: Path, config: Config, monkeypatch) -> set[str]:
+    """Stages with stale jobs, were the code that of `package`."""
+    monkeypatch.setattr(
+        plan_module, "_stage_code", lambda stage: fingerprint(f"fastpipe.stages.{stage}", package)
+    )
+    jobs = Plan(config).jobs("tiny")
+    found = audit(jobs, digests=False)
+    return {job.stage for job in jobs if found.state(job) is State.STALE}
+
+
+def test_every_file_makes_the_stages_that_use_it_stale(built, mutable, edit, monkeypatch):
+    monkeypatch.chdir(built.folder)
+    package = mutable / "fastpipe"
+    config = load(configuration_files(mutable, []))
+    users = closures(package)
+    assert len(users) > 100
+    assert stale_stages(package, config, monkeypatch) == set()
+    for file, stages in users.items():
+        before = (package / file).read_bytes()
+        edit(file)
+        assert stale_stages(package, config, monkeypatch) == with_followers(stages), file
+        edit(file, before)
+
+
+@pytest.mark.parametrize("file", KNOWN)
+def test_known_files_belong_to_their_stages(mutable, file):
+    assert with_followers(closures(mutable / "fastpipe")[file]) == KNOWN[file]
+
+
+def test_stages_load_no_module_outside_their_closure(built, loaded):
+    package = built.code / "fastpipe"
+    entrance = {"fastpipe", "fastpipe.cli", "fastpipe.config", "fastpipe.config.names"}
+    for stage in STAGES:
+        names = set((loaded / stage).read_text().split()) - entrance
+        files = {Path(*name.split(".")[1:]) for name in names}
+        known = {
+            path.relative_to(package).with_suffix("")
+            for path in closure(f"fastpipe.stages.{stage}", package)
+        }
+        modules = {file for file in files if not (package / file).is_dir()}
+        assert modules and modules <= known, (stage, modules - known)
+
+
+def test_one_file_of_each_kind_reruns_its_stages(copy, mutable, edit):
+    site = copy(code=mutable)
+    everything = site_jobs(site)
+    groups = {frozenset(stages): file for file, stages in closures(mutable / "fastpipe").items()}
+    assert len(groups) > 10
+    for stages, file in groups.items():
+        before = (mutable / "fastpipe" / file).read_bytes()
+        edit(file)
+        wanted = {job for job in everything if job.split()[0] in with_followers(stages)}
+        assert site.plan() == wanted, file
+        edit(file, before)
+
+
+def site_jobs(site) -> set[str]:
+    """All jobs of a built site."""
+    return set(site._timings())
+
+
+def test_words_change_nothing(copy, mutable, edit):
+    site = copy(code=mutable)
+    for file in package_files(mutable / "fastpipe"):
+        if file.endswith(".py"):
+            edit(file, with_other_words(mutable / "fastpipe" / file))
+    assert site.plan() == set()
+
+
+def test_a_fresh_checkout_changes_nothing(copy, mutable):
+    site = copy(code=mutable)
+    for file in mutable.rglob("*"):
+        os.utime(file)
+    assert site.plan() == set()
+
+
+def test_changed_emd_reruns_for_real(copy, mutable, edit):
+    site = copy(code=mutable)
+    edit("similarity/emd.py")
+    assert site.run() == {"similarity similarity/net@1/pictures"} | site.summary()
+    assert site.plan() == set()

@@ -1,0 +1,65 @@
+"""A user's own image folder: what is put into it is noticed, and reruns what depends on it."""
+
+import json
+import shutil
+
+import pytest
+
+pytestmark = pytest.mark.workflow
+
+
+def on_pictures(site, *stages: str) -> set[str]:
+    """Jobs of all packs, which are all on `pictures`."""
+    return {job for name in ("quick", "plain", "warm") for job in site.jobs(name, *stages)}
+
+
+def test_a_test_image_more_retrains_nothing(site):
+    trained = {name: site.bytes(name) for name in ("sources", "features", "similarity")}
+    folder = site.folder / "images" / "test" / "null"
+    shutil.copy(folder / "12.png", folder / "99.png")
+    tested = on_pictures(site, "deploy")
+    assert site.run() == {"prepare datasets/pictures"} | tested | site.summary()
+    assert site.plan() == set()
+    assert {name: site.bytes(name) for name in trained} == trained
+
+
+def test_a_training_image_more_retrains_what_learns_from_it(site):
+    folder = site.folder / "images" / "train" / "null"
+    shutil.copy(folder / "1.png", folder / "99.png")
+    prepared = {"prepare datasets/pictures", "features features/net@1/pictures"}
+    compared = {"similarity similarity/net@1/pictures"}
+    assert site.plan() == prepared | compared | on_pictures(site) | site.summary()
+
+
+def test_a_copied_folder_is_the_same_folder(site):
+    shutil.copytree(site.folder / "images", site.folder / "copy", copy_function=shutil.copyfile)
+    shutil.rmtree(site.folder / "images")
+    (site.folder / "copy").rename(site.folder / "images")
+    assert site.plan() == set()
+
+
+def test_all_corrupt_images_are_named(site):
+    images = site.folder / "images"
+    broken = {
+        "train/null/1.png": b"",
+        "train/fünf/2.png": (images / "train/fünf/2.png").read_bytes()[:60],
+        "test/die Eins/12.png": b"<html>not found</html>",
+    }
+    before = site.bytes("datasets/pictures")
+    for name, content in broken.items():
+        (images / name).write_bytes(content)
+    output = site.fail()
+    for name in broken:
+        assert name in output
+    assert "skip_corrupt: true" in output
+    assert not site.path("datasets/pictures/prepare-train.json").exists()
+    assert before and site.bytes("datasets/pictures") == {}
+
+
+def test_corrupt_images_are_skipped_and_counted_if_asked(site):
+    (site.folder / "images/train/null/1.png").write_bytes(b"")
+    site.configure({"datasets": {"pictures": {"skip_corrupt": True}}})
+    assert site.run("results/datasets/pictures/card.json") == {"prepare datasets/pictures"}
+    card = json.loads(site.path("datasets/pictures/card.json").read_text())
+    assert card["unreadable_count"] == 1
+    assert card["unreadable"][0]["image"] == "train/null/1.png"
