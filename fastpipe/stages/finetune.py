@@ -253,7 +253,7 @@ def _link(file: Path, target: Path) -> None:
 def _distance(state: dict[str, Tensor], source: dict[str, Tensor], network: Network) -> float:
     """‖θ − θ_source‖₂ over the parameters of the body, in float64."""
     names = [f"body.{name}" for name, _ in network.body.named_parameters()]
-    # A resumed run's tensors may lie otherwise in memory, and the order of a sum moves its last bit.
+    # A resumed run's tensors may lie otherwise in memory; a sum's order moves its last bit.
     moves = [(state[n].cpu().double() - source[n].double()).contiguous() for n in names]
     return float(torch.stack([move.square().sum() for move in moves]).sum().sqrt())
 
