@@ -1,6 +1,5 @@
 """Laws of balanced and shuffled batches."""
 
-import time
 
 import pytest
 import torch
@@ -117,12 +116,3 @@ def test_an_epoch_uses_no_image_twice(count, size, data):
 def test_epochs_differ():
     batches = ShuffledBatches(50, 50, "d", 0)
     assert not torch.equal(batches.indices(1), batches.indices(2))
-
-
-def test_a_step_costs_next_to_nothing():
-    batches = BalancedBatches(torch.arange(10).repeat(5700), 100, "d", 0)
-    batches.indices(1)
-    start = time.process_time()
-    for step in range(1, 3001):
-        batches.indices(step)
-    assert (time.process_time() - start) / 3000 < 50e-6
