@@ -94,10 +94,18 @@ def no_space_is_a_user_error(path: Path) -> Iterator[None]:
     """Turn "no space left" and quota errors while writing `path` into a UserError."""
     try:
         yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+    except Exception as error:
+        if not _tells_of_no_space(error):
             raise
         raise UserError(
             f"no space left on the device while writing {path}. Nothing was left under that name. "
             "Free some space and run snakemake again."
         ) from error
+
+
+def _tells_of_no_space(error: Exception) -> bool:
+    """DuckDB has exceptions of its own, with the system's words in their text."""
+    codes = (errno.ENOSPC, errno.EDQUOT)
+    if isinstance(error, OSError):
+        return error.errno in codes
+    return not isinstance(error, UserError) and any(os.strerror(c) in str(error) for c in codes)

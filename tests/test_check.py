@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from fastpipe.check import print_plan
+from fastpipe.check import _duration, print_plan
 from fastpipe.config.load import load
 from fastpipe.config.plan import Job, Plan
 from fastpipe.errors import UserError
@@ -174,3 +174,19 @@ def test_damaged_results_are_refused(plan: Plan) -> None:
     (job.folder / "prepare-val.bin").write_bytes(b"2")
     with pytest.raises(UserError, match=r"near/prepare-val\.bin is damaged.*Delete"):
         shown(plan, "demo")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0 seconds"), (89, "89 seconds"), (150, "2 minutes"), (5399, "90 minutes")]
+    + [(5400, "1.5 hours"), (36_000, "10.0 hours")],
+)
+def test_durations_have_a_fitting_unit(seconds: float, text: str) -> None:
+    assert _duration(seconds) == text
+
+
+def test_the_time_is_shared_by_the_cores(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fastpipe.estimate.Estimate.seconds", lambda *_: 100.0)
+    jobs = len(plan.jobs("demo"))
+    last = shown(plan, "demo").splitlines()[-1]
+    assert last == f"About {_duration(jobs * 100 / 3)} on 3 cores."

@@ -10,13 +10,18 @@ from packaging.requirements import Requirement
 LOCK = "# a comment\nalpha==1.2\nbeta-two==3.0\n"
 
 
-@pytest.fixture
-def lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The script, with a small lock, small requirements and what is installed made up."""
+def script() -> ModuleType:
     path = Path(__file__).parents[1] / ".ci" / "lock.py"
     spec = importlib.util.spec_from_file_location("lock", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The script, with a small lock, small requirements and what is installed made up."""
+    module = script()
     (tmp_path / "requirements.lock").write_text(LOCK)
     monkeypatch.setattr(module, "LOCK", tmp_path / "requirements.lock")
     monkeypatch.setattr(
@@ -58,6 +63,16 @@ def test_a_version_outside_the_declared_range_is_told(
 def test_an_upgraded_package_is_told(lock: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lock, "installed", lambda: {"alpha": "1.2", "beta-two": "3.1"})
     assert lock.drift() == ["beta-two is locked at 3.0 but 3.1 is installed"]
+
+
+def test_the_real_requirements_and_all_that_they_need_are_found() -> None:
+    module = script()
+    names = {module.name_of(requirement.name) for requirement in module.declared()}
+    assert {"torch", "snakemake", "ruamel-yaml", "pytest"} <= names
+    found = module.installed()
+    assert names <= found.keys()
+    assert "pydantic-core" in found  # through pydantic
+    assert not any("+" in version for version in found.values())
 
 
 def test_the_committed_lock_holds_exact_versions_and_no_address() -> None:

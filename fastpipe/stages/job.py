@@ -47,9 +47,12 @@ class Job:
         self.inputs: dict[str, str] = {}
         self.facts: dict[str, Any] = {}
         self.measured: dict[str, Any] = {}
+        self.scratch = work / "scratch"
+        """Folder for what is of no use after this attempt."""
         self._out = work / "out"
-        shutil.rmtree(self._out, ignore_errors=True)
-        self._out.mkdir(parents=True)
+        for folder in (self._out, self.scratch):
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
 
     def input(self, record: Path, name: str, *, recorded: bool = True) -> Path:
         """The file `name` that `record` vouches for, once its digest has been checked.
@@ -80,6 +83,17 @@ class Job:
     def measure(self, **values: Any) -> None:
         """Put what differs from run to run (seconds, bytes, host) into the timing file."""
         self.measured |= values
+
+    @contextlib.contextmanager
+    def discarding_what_is_unfinished(self) -> Iterator[None]:
+        """After an error only checkpoints stay in the work folder. On a full disk this makes room
+        for the message in the log."""
+        try:
+            yield
+        except BaseException:
+            for folder in (self._out, self.scratch):
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
 
     def publish(self) -> None:
         """Flush all outputs and move them to their final places."""
@@ -143,7 +157,8 @@ def stage_job(
     with _lock(work, folder, stage):
         job = Job(folder, work / _work_name(stage, folder, spec, identities, reads))
         started = time.time()
-        with no_space_is_a_user_error(job.work):
+        record = folder / f"{stage}.json"
+        with no_space_is_a_user_error(record), job.discarding_what_is_unfinished():
             yield job
             digests = {name: digest(job.output(name)) for name in job.outputs()}
             records = _records(stage, spec, digests, job.facts, parts)

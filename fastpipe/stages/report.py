@@ -46,7 +46,7 @@ def report(spec: ReportSpec, *, database: Path, out: Path, work: Path, identity:
             "report", out, spec=spec, identity=identity, work=work, reads=[record],
             packages=packages,
         ) as job,
-        Tables(job.input(record, "study.duckdb"), job.work) as tables,
+        Tables(job.input(record, "study.duckdb"), job.scratch) as tables,
     ):  # fmt: skip
         _write(job, spec, tables, claims)
 
