@@ -171,6 +171,14 @@ def test_a_real_full_device_is_a_user_error() -> None:
         file.write(b"1")
 
 
+def test_no_space_told_by_a_library_in_words() -> None:
+    told = pytest.raises(UserError, match="no space left on the device while writing x")
+    with told, no_space_is_a_user_error(Path("x")):
+        raise RuntimeError(f"could not write: {os.strerror(errno.ENOSPC)}")
+    with pytest.raises(RuntimeError, match="another"), no_space_is_a_user_error(Path("x")):
+        raise RuntimeError("another")
+
+
 def test_bytes_are_flushed_before_they_get_their_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
