@@ -1,5 +1,6 @@
 """Training: the whole loop beside a bare step, and beside what one would write first."""
 
+import itertools
 import statistics
 from collections.abc import Callable
 
@@ -127,7 +128,8 @@ def _fed_by(net: Network, loader: DataLoader, steps: int) -> Callable[[], None]:
 
     def loop() -> None:
         total = torch.zeros((), device=device)
-        for _, (inputs, labels) in zip(range(steps), loader, strict=False):
+        passes = itertools.chain.from_iterable(itertools.repeat(loader))
+        for inputs, labels in itertools.islice(passes, steps):
             inputs = inputs.to(device, memory_format=torch.channels_last)
             step(inputs, labels.to(device))
             total += torch.linalg.vector_norm(net.head.weight.detach())

@@ -192,6 +192,12 @@ def _announced(line: str) -> str | None:
 @pytest.fixture(scope="session")
 def place(tmp_path_factory) -> Path:
     """A folder with a space and an umlaut in its path."""
+    if os.environ.get("DEVPLACE"):  # DEV
+        folder = Path(os.environ["DEVPLACE"]) / "Häuser mit Platz"  # DEV
+        folder.mkdir(parents=True, exist_ok=True)  # DEV
+        shutil.rmtree(folder / "code", ignore_errors=True)  # DEV
+        shutil.rmtree(folder / "loaded/hook", ignore_errors=True)  # DEV
+        return folder  # DEV
     folder = tmp_path_factory.mktemp("workflow") / "Häuser mit Platz"
     folder.mkdir()
     return folder
