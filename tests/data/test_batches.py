@@ -1,6 +1,5 @@
 """Laws of balanced and shuffled batches."""
 
-
 import pytest
 import torch
 from hypothesis import given, settings
