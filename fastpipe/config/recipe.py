@@ -4,8 +4,8 @@ from typing import Literal
 
 from pydantic import Field
 
+from fastpipe.config.head_init import HeadInit
 from fastpipe.config.model import Model
-from fastpipe.config.source import HeadInit
 
 
 class Recipe(Model):

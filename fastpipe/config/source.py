@@ -5,9 +5,8 @@ from typing import Literal
 from pydantic import Field
 
 from fastpipe.config.backbone import Backbone
+from fastpipe.config.head_init import HeadInit
 from fastpipe.config.model import Model
-
-HeadInit = Literal["normal", "zeros", "kaiming-fan-in", "kaiming-fan-out", "xavier"]
 
 
 class Pretraining(Model):

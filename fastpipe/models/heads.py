@@ -5,7 +5,7 @@ import math
 import torch
 from torch import nn
 
-from fastpipe.config.source import HeadInit
+from fastpipe.config.head_init import HeadInit
 
 __all__ = ["build_head", "standard_deviation"]
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from fastpipe.config.backbone import Backbone
-from fastpipe.config.source import HeadInit
+from fastpipe.config.head_init import HeadInit
 from fastpipe.models.backbones import build_body, check_size
 from fastpipe.models.heads import build_head
 

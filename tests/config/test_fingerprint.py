@@ -204,7 +204,7 @@ FORBIDDEN = {
     "collect": ("data", "models", "training", "evaluation", "similarity", "reporting/exhibits"),
     "report": ("data", "models", "training", "evaluation", "similarity", "reporting/database"),
 }
-LEAVES = {"model", "dataset", "source", "recipe", "backbone", "backbone_names", "compute"}
+LEAVES = {"model", "dataset", "source", "recipe", "head_init", "backbone", "compute"}
 
 
 @pytest.mark.parametrize("stage", STAGES)
