@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -91,7 +92,8 @@ def test_the_initialisation_is_random_by_seed(digits, tmp_path):
     assert list(load_file(folder / "training.safetensors")) == ["step"]
     assert contents(snapshot(tmp_path / "again", digits, 0.0)) == contents(folder)
     other = load_file(snapshot(tmp_path / "other", digits, 0.0, seed=1) / "weights.safetensors")
-    assert (other["body.0.weight"] != weights["body.0.weight"]).all()
+    for name in ("body.0.weight", "head.weight"):
+        assert (other[name] != weights[name]).all()
 
 
 def test_snapshots_in_between_change_no_byte(digits, tmp_path):
@@ -124,13 +126,19 @@ def test_the_record_does_not_name_its_predecessor(digits, tmp_path):
 
 
 def test_another_sources_body_gets_a_new_head(digits, tmp_path):
-    teacher = chain(tmp_path, digits, 0.0, 1.0)
+    brighter = tmp_path / "brighter"
+    shutil.copytree(digits, brighter)
+    record = read_json(brighter / "prepare-train.json")
+    record["facts"]["mean"] = [0.6]
+    write_json(brighter / "prepare-train.json", record)
+    teacher = chain(tmp_path, brighter, 0.0, 1.0)
     options = {"source": "pupil", "start": "cnn@1", "seed": 5, "head_bias": True}
     pupil = snapshot(tmp_path, digits, 0.0, teacher, **options)
     ours, theirs = (load_file(f / "weights.safetensors") for f in (pupil, teacher))
     for name, tensor in theirs.items():
         if not name.startswith("head."):
             assert (ours[name] == tensor).all(), name
+    assert ours["normalise.mean"].item() == pytest.approx(0.6)  # the body's inputs stay as learnt
     assert not (ours["head.weight"] == theirs["head.weight"]).any()
     assert (ours["head.bias"] == 0).all()
     record = read_json(pupil / "pretrain.json")

@@ -130,6 +130,11 @@ def test_counts_decide_not_fractions():
     assert History(validations=rows).best_step == 3
 
 
+def test_flips_are_the_recipes_choice(network, task):
+    plain, mirrored = (run(network(), task, steps=1, flip=flip)[0] for flip in (False, True))
+    assert plain.history.steps[1].loss != mirrored.history.steps[1].loss
+
+
 # --- what moves ----------------------------------------------------------------------------
 
 
@@ -189,6 +194,17 @@ def test_warm_up_moves_only_the_head_until_the_switch(network, task, warmup):
     assert frozen == [True] * 15 + [False] * 3
     still = [same(s, body_of(source, "statistics")) for s in watcher.statistics]
     assert still == [warmup == "frozen-stats" and step <= 15 for step in range(1, 19)]
+
+
+@pytest.mark.parametrize(
+    ("gained", "options", "end"),
+    [(0, {"warmup_patience": 5}, 6), (3, {"warmup_gain": 0.5}, 15), (3, {}, None)],
+)
+def test_patience_and_gain_are_the_recipes(network, task, gained, options, end):
+    start = network()
+    scripted = Scripted(start, (50 + gained * i for i in range(20)), images=200)
+    training, _ = run(start, task, steps=16, warmup="frozen-stats", evaluator=scripted, **options)
+    assert training.history.warmup_end_step == end
 
 
 def test_warm_up_is_feature_extraction_up_to_the_switch(network, task):
