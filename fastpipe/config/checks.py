@@ -46,6 +46,10 @@ def cross_check(config: Config, broken: set[Key]) -> Found:
     their own; references to them are not reported as missing.
     """
     yield from _same_name_but_for_case(config)
+    for name, dataset in config.datasets.items():
+        if 2 * dataset.margin >= dataset.size:
+            message = f"a margin of {dataset.margin} px leaves nothing of {dataset.size} px"
+            yield ("datasets", name, "margin"), message
     for name, source in config.sources.items():
         yield from _source(config, broken, name, source)
     for name, recipe in config.recipes.items():

@@ -71,6 +71,10 @@ class Dataset(Model):
     size: int = Field(ge=4, le=4096)
     """Side of the square prepared images, in pixels. Images are resized (antialiased bilinear)."""
 
+    margin: int = Field(default=0, ge=0)
+    """Black border inside the prepared image, in pixels on each side; the image is resized to what
+    is left. MNIST's digits, for example, fill 20 of 28 px."""
+
     channels: Literal[1, 3] = 3
     """1 for grey, 3 for colour; images are converted."""
 

@@ -230,8 +230,9 @@ def _decoded(
 def _decode(
     pictures: Pictures, indices: np.ndarray, options: Dataset, shape: tuple[int, ...]
 ) -> _Block:
-    pixels = np.empty((len(indices), *shape), dtype=np.uint8)
-    failures = pictures.fill(pixels, indices)
+    pixels = np.zeros((len(indices), *shape), dtype=np.uint8)
+    inner = slice(options.margin, options.size - options.margin)
+    failures = pictures.fill(pixels[:, inner, inner], indices)
     kept = np.delete(np.arange(len(indices)), [failure.position for failure in failures])
     pixels = np.ascontiguousarray(_transformed(pixels[kept], options.transforms))
     return _Block(
@@ -310,6 +311,7 @@ def card(
         "licence": provided.licence,
         "sha256": provided.sha256,
         "size": options.size,
+        "margin": options.margin,
         "channels": options.channels,
         "transforms": list(options.transforms),
         "classes": list(classes),

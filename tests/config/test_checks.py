@@ -35,6 +35,7 @@ CASES = [
     # names
     ("recipes: {Fast: {}}", "recipes.Fast: differs from 'fast' only in case; both name one folder"),
     ("datasets: {NEAR: {size: 28, providers: [{kind: sklearn, name: digits}]}}", "datasets.NEAR: differs from 'near' only in case; both name one folder"),
+    ("datasets: {near: {margin: 14}}", "datasets.near.margin: a margin of 14 px leaves nothing of 28 px"),
     # sources
     ("sources: {net: {dataset: owm}}", "sources.net.dataset: there is no entry 'owm' in datasets; did you mean 'own'?"),
     ("sources: {net: {backbone: {name: resnet81}}}", "sources.net.backbone.name: unknown backbone 'resnet81'; did you mean 'resnet18'?"),

@@ -247,6 +247,16 @@ def test_pixels_are_resized_and_recoloured(tmp_path, channels):
     assert (images == 90).all()
 
 
+@pytest.mark.parametrize("length", [4, 8])
+def test_a_margin_is_black_and_the_image_fills_the_rest(tmp_path, length):
+    pictures = PixelPictures(np.full((2, length, length), 90, dtype=np.uint8), np.array([0, 1]))
+    _write(tmp_path, pictures, _options(size=8, margin=2))
+    images = np.load(tmp_path / "train-images.npy")
+    expected = np.zeros((2, 8, 8, 1), dtype=np.uint8)
+    expected[:, 2:6, 2:6] = 90
+    np.testing.assert_array_equal(images, expected)
+
+
 def test_a_full_disk_while_writing_is_an_os_error_not_a_crash(tmp_path, monkeypatch):
     class Full:
         def write(self, content):
