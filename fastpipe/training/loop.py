@@ -204,7 +204,7 @@ class FineTuning:
 
     def _deploy(self, checkpoint: int, keep: Keep) -> None:
         """Note which state a checkpoint deploys, and hand it over the first time."""
-        best = self.history.best_step if checkpoint > 0 else 0
+        best = self.history.best_step  # 0 at checkpoint 0, before any validation
         known = {row.deployed_step for row in self.history.deployments}
         self.history.deployments.append(Deployment(checkpoint, best))
         if best not in known:

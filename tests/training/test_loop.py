@@ -125,6 +125,28 @@ def test_best_is_the_earlier_of_equals_and_step_zero_is_no_candidate(network, ta
     assert training.history.best_step == 12
 
 
+class States(Watcher):
+    """The network's state after each step."""
+
+    def __init__(self):
+        self.training, self.after = None, {}
+
+    def after_step(self, step):
+        self.after[step] = copy_state(self.training.network)
+
+
+def test_the_best_state_outlives_worse_ones_until_it_is_deployed(network, task):
+    """Between checkpoints 34 and 55 lie validations 36 and 45; 36 is the best."""
+    start, watcher, states = network(), States(), {}
+    scripted = Scripted(start, [1, 2, 3, 4, 5, 6, 7, 50, 9, 10], images=200)
+    recipe = Recipe(steps=55, batch_size=50, alpha=0.1, beta=0.05)
+    watcher.training = FineTuning(start, recipe, task, 0, scripted)
+    watcher.training.run(states.__setitem__, watcher)
+    assert watcher.training.history.deployments[-1] == (55, 36)
+    assert all(same(states[step], watcher.after[step]) for step in states if step)
+    assert same(watcher.training.best, watcher.after[36])
+
+
 def test_counts_decide_not_fractions():
     rows = [Validation(1, "joint", 1.0, 0.5, 7, 10), Validation(3, "joint", 1.0, 0.4, 8, 10)]
     assert History(validations=rows).best_step == 3

@@ -79,6 +79,25 @@ def test_cutting_it_anywhere_changes_no_bit(network, task, schedule):
         assert all(torch.equal(mine[key], wanted[key]) for key in wanted)
 
 
+def test_flips_are_the_sources_choice(network, task):
+    losses = []
+    for flip in (False, True):
+        ours = training(network, task, flip=flip)
+        ours.run(0.1)
+        losses.append(ours.rows[1].loss)
+    assert losses[0] != losses[1]
+
+
+def test_it_trains_in_training_mode_whatever_mode_it_is_given(network, task):
+    losses = []
+    for mode in (True, False):
+        ours = training(network, task)
+        ours.network.train(mode)
+        ours.run(0.1)
+        losses.append(ours.rows[1].loss)
+    assert losses[0] == losses[1]
+
+
 class StopsAt(Watcher):
     def __init__(self, step):
         self.step, self.taken = step, []

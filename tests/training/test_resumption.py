@@ -119,10 +119,10 @@ def test_a_save_cut_off_before_the_rename_leaves_the_one_before(tmp_path, monkey
 @pytest.mark.parametrize("damage", ["flip", "cut"])
 def test_a_damaged_save_is_passed_over(tmp_path, capsys, damage):
     saver = Saver(tmp_path)
-    saver.save(1, {"a": torch.arange(100.0)}, "old")
+    saver.save(9, {"a": torch.arange(100.0)}, "old")
     old = next(tmp_path.iterdir())
     kept = old.read_bytes()
-    saver.save(2, {"a": torch.arange(100.0)}, "new")
+    saver.save(10, {"a": torch.arange(100.0)}, "new")
     new = next(tmp_path.iterdir())
     old.write_bytes(kept)
     content = bytearray(new.read_bytes())
