@@ -25,8 +25,5 @@ class Settings(Model):
     min_count: int = Field(default=0, ge=0)
     """Source classes with fewer images do not take part in the domain similarity."""
 
-    memory_budget_mib: int = Field(default=2048, ge=64)
-    """Images of a split that fit stay on the device; larger ones are gathered from disk. MiB."""
-
     default_study: str = "demo"
     """Study that plain `snakemake` builds."""

@@ -91,9 +91,9 @@ class Site:
     def environment(self) -> dict[str, str]:
         return os.environ | {"OMP_NUM_THREADS": "1"}
 
-    def call(self, *arguments: str) -> subprocess.CompletedProcess:
-        """Call a stage as a rule does."""
-        return subprocess.run(
+    def start(self, *arguments: str) -> subprocess.Popen:
+        """Start a stage as a rule does."""
+        return subprocess.Popen(
             [str(Path(sys.executable).with_name("fastpipe")), *arguments],
             cwd=self.folder,
             env=self.environment | {"PYTHONPATH": str(self.code)},
@@ -192,14 +192,8 @@ def _announced(line: str) -> str | None:
 @pytest.fixture(scope="session")
 def place(tmp_path_factory) -> Path:
     """A folder with a space and an umlaut in its path."""
-    if os.environ.get("DEVPLACE"):  # DEV
-        folder = Path(os.environ["DEVPLACE"]) / "Häuser mit Platz"  # DEV
-        folder.mkdir(parents=True, exist_ok=True)  # DEV
-        shutil.rmtree(folder / "code", ignore_errors=True)  # DEV
-        shutil.rmtree(folder / "loaded/hook", ignore_errors=True)  # DEV
-        return folder  # DEV
     folder = tmp_path_factory.mktemp("workflow") / "Häuser mit Platz"
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     return folder
 
 

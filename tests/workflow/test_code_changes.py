@@ -194,8 +194,12 @@ def test_a_fresh_checkout_changes_nothing(copy, mutable):
     assert site.plan() == set()
 
 
-def test_changed_emd_reruns_for_real(copy, mutable, edit):
+def test_what_is_fingerprinted_is_what_runs(copy, mutable, edit):
+    """The code beside the Snakefile, whatever is installed."""
     site = copy(code=mutable)
-    edit("similarity/emd.py")
+    emd = mutable / "fastpipe" / "similarity" / "emd.py"
+    edit("similarity/emd.py", emd.read_bytes() + b"\nprint('from', __file__)\n")
     assert site.run() == {"similarity similarity/net@1/pictures"} | site.summary()
+    log = site.path("logs/similarity/net@1/pictures/similarity.log").read_text()
+    assert f"from {emd}" in log
     assert site.plan() == set()

@@ -1,7 +1,5 @@
 """Snakemake's own options and the user's mistakes, before anything runs."""
 
-import shutil
-
 import pytest
 
 from fastpipe.config.load import load, yaml_files
@@ -69,15 +67,3 @@ def test_snakemakes_report(site):
     text = report.read_text()
     for part in ("finetune", "studies/tiny/report.html", "the whole report"):
         assert part in text, part
-
-
-def test_the_code_beside_the_snakefile_runs(copy, built, tmp_path):
-    """What is fingerprinted is what runs, whatever is installed."""
-    code = tmp_path / "code"
-    shutil.copytree(built.code, code)
-    stage = code / "fastpipe" / "stages" / "similarity.py"
-    stage.write_text(stage.read_text() + "\nprint('from', __file__)\n")
-    site = copy(code=code)
-    assert site.run() == {"similarity similarity/net@1/pictures"} | site.summary()
-    log = site.path("logs/similarity/net@1/pictures/similarity.log").read_text()
-    assert f"from {stage}" in log

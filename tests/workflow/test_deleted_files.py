@@ -7,38 +7,38 @@ import pytest
 pytestmark = pytest.mark.workflow
 
 
-@pytest.fixture
-def made_again(site):
-    """Run snakemake, check that all results have the bytes of before, return the jobs."""
-    before = site.bytes(but="studies")  # a report tells seconds
-
-    def run(*arguments: str) -> set[str]:
-        jobs = site.run(*arguments)
-        assert site.bytes(but="studies") == before
-        assert site.plan() == set()
-        return jobs
-
-    return run
-
-
-def test_a_deleted_pack_is_rebuilt_alone(site, made_again):
+def test_a_deleted_pack_is_rebuilt_alone(site):
+    before = site.bytes()
     shutil.rmtree(site.pack("quick"))
-    assert made_again() == site.jobs("quick") | site.summary()
+    assert site.plan() == site.jobs("quick") | site.summary()
+    record = "results/runs/net@1/pictures/quick/seeds-0-1/{}.json".format
+    assert site.run(record("deploy"), record("forgetting")) == site.jobs("quick")
+    assert site.bytes() == before
 
 
-def test_deleted_weights_are_rebuilt_and_no_run_follows(site, made_again):
+def test_deleted_weights_are_rebuilt_and_no_run_follows(site):
+    before = site.bytes(but="studies")  # a report tells seconds
     site.path("sources/net/epoch-1/weights.safetensors").unlink()
-    assert made_again() == {"pretrain sources/net/epoch-1"} | site.summary()
+    assert site.run() == {"pretrain sources/net/epoch-1"} | site.summary()
+    assert site.bytes(but="studies") == before
+    assert site.plan() == set()
 
 
-def test_a_deleted_state_is_rebuilt(site, made_again):
+def test_a_deleted_state_is_rebuilt(site):
+    before = site.bytes()
     next(site.pack("plain", "states").iterdir()).unlink()
-    assert made_again() == site.jobs("plain", "finetune") | site.summary()
+    assert site.plan() == site.jobs("plain", "finetune") | site.summary()
+    record = "results/runs/net@1/pictures/plain/seeds-0-1/finetune.json"
+    assert site.run(record) == site.jobs("plain", "finetune")
+    assert site.bytes() == before
 
 
-def test_a_stage_forced_to_run_again_stops_there(site, made_again):
+def test_a_stage_forced_to_run_again_stops_there(site):
+    before = site.bytes(but="studies")
     finetuned = {job for name in ("quick", "plain", "warm") for job in site.jobs(name, "finetune")}
-    assert made_again("--forcerun", "finetune") == finetuned | site.summary()
+    assert site.run("--forcerun", "finetune") == finetuned | site.summary()
+    assert site.bytes(but="studies") == before
+    assert site.plan() == set()
 
 
 @pytest.mark.parametrize(

@@ -14,13 +14,16 @@ def on_pictures(site, *stages: str) -> set[str]:
 
 
 def test_a_test_image_more_retrains_nothing(site):
-    trained = {name: site.bytes(name) for name in ("sources", "features", "similarity")}
+    before = site.bytes("datasets")
     folder = site.folder / "images" / "test" / "null"
     shutil.copy(folder / "12.png", folder / "99.png")
-    tested = on_pictures(site, "deploy")
-    assert site.run() == {"prepare datasets/pictures"} | tested | site.summary()
-    assert site.plan() == set()
-    assert {name: site.bytes(name) for name in trained} == trained
+    prepared, tested = {"prepare datasets/pictures"}, on_pictures(site, "deploy")
+    assert site.plan() == prepared | tested | site.summary()
+    assert site.run("results/datasets/pictures/card.json") == prepared
+    after = site.bytes("datasets")
+    changed = {name.rpartition("/")[2] for name in before if before[name] != after[name]}
+    assert changed == {"card.json", "prepare-test.json", "test-images.npy", "test-labels.npy"}
+    assert site.plan() == tested | site.summary()
 
 
 def test_a_training_image_more_retrains_what_learns_from_it(site):

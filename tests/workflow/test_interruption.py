@@ -3,9 +3,9 @@
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -124,28 +124,16 @@ def test_killed_after_half(slow, undisturbed, target, steps, total):
     assert list(attempt.work.glob("*/steps.log")) == []
 
 
-def finetune_command(site) -> list[str]:
-    """What snakemake would call to fine-tune the slow pack."""
-    output = site.snakemake("--dry-run", "--printshellcmds", FINETUNED).stdout
+def finetune_command(site, record: str) -> list[str]:
+    """The arguments with which snakemake would call `fastpipe` to make a record."""
+    output = site.snakemake("--dry-run", "--printshellcmds", record).stdout
     (line,) = [text for text in output.splitlines() if "fastpipe finetune" in text]
-    return shlex.split(line.removeprefix("Shell command: ").partition(" > ")[0])
+    return shlex.split(line.removeprefix("Shell command: ").partition(" > ")[0])[1:]
 
 
 def test_two_writers_do_not_mix(slow, undisturbed):
-    command = finetune_command(slow)
-    program = str(Path(sys.executable).with_name("fastpipe"))
-    environment = slow.environment | {"PYTHONPATH": str(slow.code)}
-    both = [
-        subprocess.Popen(
-            [program, *command[1:]],
-            cwd=slow.folder,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for _ in range(2)
-    ]
+    arguments = finetune_command(slow, FINETUNED)
+    both = [slow.start(*arguments) for _ in range(2)]
     outputs = [process.communicate()[0] for process in both]
     assert [process.returncode for process in both] == [0, 0], outputs
     (waiting,) = [output for output in outputs if "waiting for process" in output]
@@ -155,13 +143,15 @@ def test_two_writers_do_not_mix(slow, undisturbed):
     assert made and made == {name: undisturbed[name] for name in made}
 
 
-def test_training_cannot_see_test_images(slow, undisturbed):
-    command = finetune_command(slow)
-    for dataset in ("own", "pictures"):
-        for file in slow.path("datasets", dataset).glob("*test*"):
-            file.unlink()
-        slow.path("datasets", dataset, "card.json").unlink()
-    called = slow.call(*command[1:])
-    assert called.returncode == 0, called.stdout
-    made = slow.bytes("runs/net@1/pictures/slow")
-    assert made and made == {name: undisturbed[name] for name in made}
+def test_training_cannot_see_test_images(site):
+    before = site.bytes("runs")
+    site.pack("quick", "finetune.json").unlink()
+    arguments = finetune_command(site, "results/runs/net@1/pictures/quick/seeds-0-1/finetune.json")
+    for file in [*site.path("datasets").glob("*/*test*"), *site.path("datasets").glob("*/card*")]:
+        file.unlink()
+    shutil.rmtree(site.pack("quick"))
+    process = site.start(*arguments)
+    assert process.communicate()[0] is not None and process.returncode == 0
+    after = site.bytes("runs")
+    assert {name: before[name] for name in after} == after
+    assert "runs/net@1/pictures/quick/seeds-0-1/finetune.json" in after
