@@ -42,14 +42,14 @@ def print_plan(plan: Plan, study: str | None, console: Console | None = None) ->
         raise UserError(f"there is no study {study!r}; {nearest(study, plan.targets)}")
     asked = [study] if study else plan.targets
     names = list(dict.fromkeys(name for target in asked for name in plan.with_included(target)))
-    jobs = list(dict.fromkeys(job for name in names for job in plan.jobs(name)))
+    jobs = list(dict.fromkeys(job for target in asked for job in plan.jobs(target)))
     found = audit(jobs)
     found.refuse_damage()
     estimate = Estimate(plan)
     console.print(_datasets(plan, estimate, names, found))
     console.print(_sources(plan, names, found))
     for name in names:
-        if plan.runs(name):
+        if plan.own_runs(name):
             console.print(_arms(plan, name, found, narrow=console.width < _WIDE))
     console.print(_stages(jobs, estimate, found))
     console.print()
@@ -104,10 +104,10 @@ def _arms(plan: Plan, study: str, found: Audit, *, narrow: bool) -> Table:
     numbers = ["α", "β", "steps", "seeds", "packs\ndone"]
     table = _table(f"Runs of {study}", ["arm\n  variant", "from", "on", *numbers], numbers)
     if narrow:
-        labels = [_label(runs, narrow=True).plain for runs in plan.runs(study)]
+        labels = [_label(runs, narrow=True).plain for runs in plan.own_runs(study)]
         longest = max(len(line) for label in labels for line in label.splitlines())
         table.columns[0].width = min(longest, _LABEL_WIDTH)
-    for _, grouped in itertools.groupby(plan.runs(study), key=lambda runs: runs.label):
+    for _, grouped in itertools.groupby(plan.own_runs(study), key=lambda runs: runs.label):
         group = list(grouped)
         runs, packs = group[0], [pack for runs in group for pack in plan.packs_of(runs)]
         done = sum(found.state(plan.finetune(pack)) is State.CURRENT for pack in packs)

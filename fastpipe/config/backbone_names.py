@@ -1,5 +1,9 @@
 """Backbones by name, known without importing torch; a test compares them with torchvision's."""
 
+from fastpipe.config.backbone import Backbone
+
+__all__ = ["BACKBONES", "has_skips"]
+
 BACKBONES = (
     "small-cnn",
     "lenet5",
@@ -82,3 +86,16 @@ BACKBONES = (
     "wide_resnet101_2",
     "wide_resnet50_2",
 )
+
+_WITHOUT_SKIPS = ("lenet5", "alexnet", "vgg", "googlenet", "inception_v3")
+"""First letters of the names of those without shortcuts: one path, or parallel ones."""
+
+
+def has_skips(backbone: Backbone) -> bool:
+    """Whether a backbone has skip connections, by addition or concatenation.
+
+    Li et al. 2018 (arXiv:1712.09913) find that they make a deep network's loss landscape smooth.
+    """
+    if backbone.name == "small-cnn":
+        return backbone.skips
+    return not backbone.name.removeprefix("timm/").startswith(_WITHOUT_SKIPS)

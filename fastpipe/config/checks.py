@@ -1,5 +1,6 @@
 """Cross-checks: what no single entry can know, because it is about two of them."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,20 +15,24 @@ from fastpipe.config.expansion import (
     renamed,
     study_targets,
     variants,
+    with_rates,
 )
 from fastpipe.config.names import STAGES, Snapshot
 from fastpipe.config.problems import nearest
 from fastpipe.config.recipe import Recipe
 from fastpipe.config.source import Source
-from fastpipe.config.study import Arm, Scalar
+from fastpipe.config.study import Arm, Override, Scalar
 
-__all__ = ["class_count", "cross_check"]
+__all__ = ["class_count", "cross_check", "exhibit_id"]
 
 Key = tuple[str | int, ...]
 Found = Iterator[tuple[Key, str]]
 
 CLAIMS = Path(__file__).parent.parent / "reporting" / "claims"
 """Holds one module for each claim, named after it, for example `a7.py`."""
+
+EXHIBITS = CLAIMS.parent / "exhibits"
+"""Holds one module for each exhibit, named after it: `a_f3.py`, `head_norm.py`."""
 
 _TORCHVISION_CLASSES = {
     **dict.fromkeys(["MNIST", "FashionMNIST", "KMNIST", "QMNIST", "CIFAR10", "SVHN", "STL10"], 10),
@@ -60,6 +65,12 @@ def cross_check(config: Config, broken: set[Key]) -> Found:
         yield from _scale(config, broken, target)
         for name, arm in target.study.arms.items():
             yield from _arm(config, broken, target, name, arm)
+
+
+def exhibit_id(module: str) -> str:
+    """The exhibit that a module holds: those of a paper have a capital letter and a number."""
+    name = module.replace("_", "-")
+    return name.upper() if re.fullmatch(r"[a-d]-[ft][0-9]+", name) else name
 
 
 def class_count(dataset: Dataset) -> int | None:
@@ -186,6 +197,7 @@ def _studies(config: Config, broken: set[Key]) -> Found:
         yield from _default_study(config)
     owners = dict.fromkeys(_RULES, "a rule of the workflow")
     claims = {path.stem.upper() for path in CLAIMS.glob("[a-z][0-9]*.py")}
+    exhibits = {exhibit_id(path.stem) for path in EXHIBITS.glob("[a-z]*.py")}
     for name, study in config.studies.items():
         key = ("studies", name)
         for scale in study.scales or {BASE_SCALE: None}:
@@ -203,6 +215,10 @@ def _studies(config: Config, broken: set[Key]) -> Found:
         for index, claim in enumerate(study.claims):
             if claim not in claims:
                 yield (*key, "claims", index), f"unknown claim {claim!r}; {nearest(claim, claims)}"
+        for index, exhibit in enumerate(study.exhibits):
+            if exhibit not in exhibits:
+                hint = nearest(exhibit, exhibits)
+                yield (*key, "exhibits", index), f"unknown exhibit {exhibit!r}; {hint}"
 
 
 def _default_study(config: Config) -> Found:
@@ -227,12 +243,21 @@ def _all_includes(config: Config, name: str) -> set[str]:
 
 def _scale(config: Config, broken: set[Key], target: Target) -> Found:
     key = ("studies", target.study_name, "scales", target.scale_name)
+    for claim in target.scale.findings:
+        if claim not in _claims_judged(config, target.study_name):
+            yield (*key, "findings", claim), f"the study does not judge a claim {claim!r}"
+    arms = target.study.arms.values()
+    sources = {text.partition("@")[0] for arm in arms for text in arm.snapshots}
+    for name, rate in target.scale.rates.items():
+        for source in rate if isinstance(rate, dict) else ():
+            if source not in sources:
+                hint = nearest(source, sources)
+                yield (*key, "rates", name, source), f"no arm uses a source {source!r}; {hint}"
     for field, value in target.scale.overrides.items():
         for message in _override(Recipe(), field, value):
             yield (*key, "overrides", field), message
-    arms = target.study.arms.values()
     used = {
-        "sources": {text.partition("@")[0] for arm in arms for text in arm.snapshots},
+        "sources": sources,
         "datasets": {name for arm in arms for name in arm.targets},
     }
     for old, new in target.scale.rename.items():
@@ -243,6 +268,11 @@ def _scale(config: Config, broken: set[Key], target: Target) -> Found:
         if not sections:
             hint = nearest(old, used["sources"] | used["datasets"])
             yield (*key, "rename", old), f"no arm uses a source or dataset {old!r}; {hint}"
+
+
+def _claims_judged(config: Config, name: str) -> set[str]:
+    studies = [config.studies[study] for study in _all_includes(config, name) | {name}]
+    return {claim for study in studies for claim in study.claims}
 
 
 def _override(recipe: Recipe, field: str, value: Scalar | list[Scalar]) -> Iterator[str]:
@@ -302,14 +332,34 @@ def _arm_recipe(config: Config, target: Target, key: Key, arm: Arm, datasets: li
         for field, value in target.scale.overrides.items()
         for message in _override(base, field, value)
     )
+    found: dict[tuple[Key, str], None] = {}
+    for source in dict.fromkeys(text.partition("@")[0] for text in arm.snapshots):
+        own = list(_arm_overrides(target, key, arm, base, source))
+        found |= dict.fromkeys(own)
+        if arm.recipe in config.recipes and valid and not own:
+            changes = target.scale.overrides | with_rates(target.scale, source, arm.overrides)
+            found |= dict.fromkeys(_arm_variants(config, key, arm.recipe, changes, datasets))
+    yield from found
+
+
+def _arm_overrides(target: Target, key: Key, arm: Arm, base: Recipe, source: str) -> Found:
+    """What is wrong with an arm's overrides on their own, as they are for one source."""
     for field, value in arm.overrides.items():
-        for message in _override(base, field, value):
-            valid = False
+        try:
+            changed = with_rates(target.scale, source, {field: value})[field]
+        except ValueError as error:
+            yield (*key, "overrides", field), str(error)
+            continue
+        for message in _override(base, field, changed):
             yield (*key, "overrides", field), message
-    if arm.recipe not in config.recipes or not valid:
-        return
+
+
+def _arm_variants(
+    config: Config, key: Key, name: str, changes: dict[str, Override], datasets: list[str]
+) -> Found:
+    base = config.recipes[name]
     known = set(_recipe(base))
-    for _, variant, recipe in variants(arm.recipe, base, target.scale.overrides | arm.overrides):
+    for _, variant, recipe in variants(name, base, changes):
         if len(variant) > _LONGEST_NAME:
             message = f"the name {variant[:40]}… has over {_LONGEST_NAME} characters"
             yield (*key, "overrides"), message

@@ -1,8 +1,10 @@
 """A study's arms, sweeps and scales written out: which variant starts where, on what target."""
 
 import itertools
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 
 from pydantic import ValidationError
 
@@ -22,6 +24,7 @@ __all__ = [
     "runs_of",
     "study_targets",
     "variants",
+    "with_rates",
 ]
 
 BASE_SCALE = "demo"
@@ -119,13 +122,60 @@ def runs_of(config: Config, target: Target) -> list[Runs]:
 def _arm(config: Config, target: Target, name: str, arm: Arm) -> Iterator[Runs]:
     scale = target.scale
     seeds = arm.seeds or scale.seeds or target.study.seeds
-    overrides = scale.overrides | arm.overrides
-    starts = [s for text in arm.snapshots for s in parse_snapshot(config, renamed(scale, text))]
     datasets = [scale.rename.get(dataset, dataset) for dataset in arm.targets]
     recipe = config.recipes[arm.recipe]
-    for suffix, variant, changed in variants(arm.recipe, recipe, overrides):
-        for snapshot, dataset in itertools.product(dict.fromkeys(starts), dict.fromkeys(datasets)):
-            yield Runs(name + suffix, name, arm.role, snapshot, dataset, variant, changed, seeds)
+    for text in dict.fromkeys(arm.snapshots):
+        source = text.partition("@")[0]
+        overrides = scale.overrides | with_rates(scale, source, arm.overrides)
+        starts = parse_snapshot(config, renamed(scale, text))
+        for suffix, variant, changed in variants(arm.recipe, recipe, overrides):
+            for snapshot, dataset in itertools.product(starts, dict.fromkeys(datasets)):
+                label = name + suffix
+                yield Runs(label, name, arm.role, snapshot, dataset, variant, changed, seeds)
+
+
+_MULTIPLE = re.compile(r"(?:([0-9.]+(?:e[+-]?[0-9]+)?) +)?([A-Za-z_]+)")
+
+
+def with_rates(
+    scale: Scale, source: str, overrides: dict[str, Scalar | list[Scalar]]
+) -> dict[str, Scalar | list[Scalar]]:
+    """Overrides with multiples of named rates (`c`, `0.2 c`) worked out for a source.
+
+    Args:
+        scale: declares the rates.
+        source: the source's name as the arm has it.
+        overrides: an arm's.
+
+    Raises:
+        ValueError: with a message for the user, if a text is no multiple or its rate is unknown.
+    """
+
+    def number(value: Scalar) -> Scalar:
+        return _multiple(scale, source, value) if isinstance(value, str) else value
+
+    return {
+        field: ([number(v) for v in value] if isinstance(value, list) else number(value))
+        if field in ("alpha", "beta")
+        else value
+        for field, value in overrides.items()
+    }
+
+
+def _multiple(scale: Scale, source: str, text: str) -> float:
+    match = _MULTIPLE.fullmatch(text)
+    if match is None:
+        raise ValueError(
+            f"must be a number, or a multiple of a rate such as `0.2 c`; found {text!r}"
+        )
+    factor, name = match.groups()
+    rate = scale.rates.get(name)
+    if isinstance(rate, dict):
+        rate = rate.get(source)
+    if rate is None:
+        raise ValueError(f"the scale declares no rate {name!r} for {source} (`rates` of the scale)")
+    # Multiplied as decimal numbers: 3 × 0.1 is 0.3, in the variant's name too.
+    return float(Decimal(factor or "1") * Decimal(repr(rate)))
 
 
 def renamed(scale: Scale, snapshot: str) -> str:

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fastpipe.config.backbone_names import has_skips
 from fastpipe.config.config import Config
-from fastpipe.config.expansion import Runs, parse_snapshot, runs_of, study_targets
+from fastpipe.config.expansion import Runs, Target, parse_snapshot, runs_of, study_targets
 from fastpipe.config.fingerprint import fingerprint
 from fastpipe.config.listing import listings
 from fastpipe.config.names import (
@@ -265,7 +266,11 @@ class Plan:
     # --- studies ---------------------------------------------------------------------------
 
     def runs(self, target: str) -> list[Runs]:
-        """All runs of a study target, those of included studies not among them."""
+        """All runs of a study target and of the studies it includes."""
+        return [runs for name in self.with_included(target) for runs in self._runs[name]]
+
+    def own_runs(self, target: str) -> list[Runs]:
+        """Runs of a study target, those of included studies not among them."""
         return self._runs[target]
 
     @functools.cached_property
@@ -303,12 +308,8 @@ class Plan:
         return list(dict.fromkeys(needed))
 
     def jobs(self, target: str) -> list[Job]:
-        """Every job of a study target and of the studies it includes, inputs before their users."""
-        found: dict[Job, None] = {}
-        for name in self.with_included(target):
-            if self.runs(name):
-                found |= dict.fromkeys([*self.parts(name), self.collect(name), self.report(name)])
-        return list(found)
+        """Every job of a study target, inputs before their users."""
+        return [*self.parts(target), self.collect(target), self.report(target)]
 
     def with_included(self, target: str) -> list[str]:
         """A target and those of its included studies, at the same scale where they have it."""
@@ -337,21 +338,28 @@ class Plan:
 
     @_once
     def collect(self, target: str) -> Job:
-        runs, study = self.runs(target), self.targets[target]
-        seeds = _most_seeds(runs)
+        seeds = _most_seeds(self.runs(target))
         jobs = self.parts(target)
+        studies = [self.targets[name] for name in self.with_included(target)]
+        variants = dict.fromkeys(runs.variant for runs in self.runs(target))
         spec = {
             "study": target,
-            "title": study.study.title,
-            "description": study.study.description,
-            "scale": study.scale.description,
-            "arms": [_arm_spec(entry) for entry in runs],
+            "studies": [_study_spec(study) for study in studies],
+            "arms": [
+                _arm_spec(study.name, e) for study in studies for e in self.own_runs(study.name)
+            ],
+            "recipes": {variant: self.recipes[variant] for variant in variants},
             "packs": [self._pack_entry(pack, seeds) for pack in self.packs(target)],
             "datasets": [
                 {"name": name, "path": str(dataset_folder(name))} for name in self.datasets(target)
             ],
             "snapshots": [
-                {"source": s.source, "epoch": float(s.epoch), "path": str(snapshot_folder(s))}
+                {
+                    "source": s.source,
+                    "epoch": float(s.epoch),
+                    "path": str(snapshot_folder(s)),
+                    "skips": has_skips(self.config.sources[s.source].backbone),
+                }
                 for s in self.snapshots(target)
             ],
             "similarities": [
@@ -372,13 +380,7 @@ class Plan:
 
     @_once
     def report(self, target: str) -> Job:
-        study = self.targets[target].study
-        spec = {
-            "study": target,
-            "title": study.title,
-            "description": study.description,
-            "claims": list(study.claims),
-        }
+        spec = {"study": target}
         return self._job("report", study_folder(target), spec, self.collect(target).records)
 
     def _pack_entry(self, pack: Pack, seeds: dict[tuple, int]) -> Spec:
@@ -398,16 +400,27 @@ class Plan:
         return Job(stage, folder, text, code, upstream, tuple(inputs), (identity,))
 
 
-def _arm_spec(runs: Runs) -> Spec:
+def _study_spec(target: Target) -> Spec:
     return {
+        "name": target.name,
+        "title": target.study.title,
+        "description": target.study.description,
+        "scale": target.scale.description,
+        "exhibits": list(target.study.exhibits),
+        "claims": list(target.study.claims),
+        "findings": target.scale.findings,
+    }
+
+
+def _arm_spec(study: str, runs: Runs) -> Spec:
+    return {
+        "study": study,
         "arm": runs.label,
         "role": runs.role,
         "source": runs.snapshot.source,
         "epoch": float(runs.snapshot.epoch),
         "target": runs.target,
         "recipe": runs.variant,
-        "alpha": runs.recipe.alpha,
-        "beta": runs.recipe.beta,
         "seeds": list(range(runs.seeds)),
     }
 

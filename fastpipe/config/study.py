@@ -1,6 +1,6 @@
 """What is compared: arms, their sweeps, and the scales of a study."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -8,6 +8,8 @@ from fastpipe.config.model import Model, Name
 
 Scalar = bool | int | float | str
 Override = Scalar | list[Scalar]
+RateName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z_]*$")]
+Rate = Annotated[float, Field(gt=0)]
 Role = Literal["fast", "baseline", "warmup", "feature-extraction", "scratch", "other"]
 
 
@@ -27,7 +29,8 @@ class Arm(Model):
     """Number of seeds, 0, 1, 2, …; default: the study's."""
 
     overrides: dict[str, Override] = Field(default_factory=dict)
-    """Recipe fields to change; a list is a sweep: one variant for each of its values."""
+    """Recipe fields to change; a list is a sweep: one variant for each of its values. `alpha` and
+    `beta` may be multiples of a rate that the scale declares: `c`, `0.2 c`."""
 
     role: Role = "other"
     """What the arm stands for in claims and summary sentences."""
@@ -44,6 +47,13 @@ class Scale(Model):
 
     seeds: int | None = Field(default=None, ge=1)
     """Number of seeds; default: the study's."""
+
+    rates: dict[RateName, Rate | dict[str, Rate]] = Field(default_factory=dict)
+    """Learning rates by name, for all sources or for each source (by its name in the arms)."""
+
+    findings: dict[str, str] = Field(default_factory=dict)
+    """Claim → why it comes out as it does at this scale, found by a further experiment; shown
+    beside the verdict, which is always computed."""
 
     overrides: dict[str, Scalar] = Field(default_factory=dict)
     """Recipe fields set in every arm, unless the arm sets them itself."""
@@ -64,11 +74,14 @@ class Study(Model):
     arms: dict[Name, Arm] = Field(default_factory=dict)
     """Arms by label, in the order of the report's legends."""
 
+    exhibits: tuple[str, ...] = ()
+    """Exhibits to draw, for example A-F3; default: the general ones."""
+
     claims: tuple[str, ...] = ()
     """Claims to judge, for example A7."""
 
     includes: tuple[str, ...] = ()
-    """Other studies that are built with this one."""
+    """Other studies whose runs, exhibits and claims are part of this one's report."""
 
     scales: dict[Name, Scale] = Field(default_factory=dict)
     """Sizes of the study: `demo` is the study's own name, any other is `study-scale`."""

@@ -7,6 +7,7 @@ layer. A body maps normalised images [M, C, H, W] to features [M, D].
 import copy
 import difflib
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -24,21 +25,46 @@ EXCLUDED = dict.fromkeys(
 """Classification models of torchvision that are no body with a linear head, and why."""
 
 
-def small_cnn(channels: int, widths: Sequence[int]) -> nn.Sequential:
+def small_cnn(
+    channels: int,
+    widths: Sequence[int],
+    skips: bool = False,
+    normalisation: Literal["batch", "none"] = "batch",
+) -> nn.Sequential:
     """3×3 convolutions with BatchNorm and ReLU, then the mean over all positions.
 
     The first convolution, and every one that is wider than the one before, has stride 2. Works at
     any image size from 4 pixels. D is the last width.
+
+    Args:
+        channels: of the images.
+        widths: channels after each convolution.
+        skips: add a convolution's input to its result, before the ReLU, where both have the same
+            shape (He et al. 2016, arXiv:1512.03385, with one convolution a block).
+        normalisation: `none` gives the convolutions a bias instead of BatchNorm.
     """
     layers: list[nn.Module] = []
     before = 0
     for width in widths:
         stride = 2 if width > before else 1
-        convolution = nn.Conv2d(before or channels, width, 3, stride, padding=1, bias=False)
+        plain = normalisation == "none"
+        convolution = nn.Conv2d(before or channels, width, 3, stride, padding=1, bias=plain)
         nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
-        layers += [convolution, nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
+        if plain:
+            nn.init.zeros_(convolution.bias)
+        block = [convolution] if plain else [convolution, nn.BatchNorm2d(width)]
+        if skips and width == before:
+            block = [_Skip(*block)]
+        layers += [*block, nn.ReLU(inplace=True)]
         before = width
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+class _Skip(nn.Sequential):
+    """Layers whose input is added to their result."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return super().forward(inputs) + inputs
 
 
 def lenet5(channels: int) -> nn.Sequential:
@@ -96,7 +122,8 @@ def build_body(
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # of the CPU only; torch.manual_seed seeds CUDA
         if backbone.name == "small-cnn":
-            return small_cnn(channels, backbone.widths), backbone.widths[-1]
+            body = small_cnn(channels, backbone.widths, backbone.skips, backbone.normalisation)
+            return body, backbone.widths[-1]
         if backbone.name == "lenet5":
             return lenet5(channels), 84
         body, head = detach_head(_torchvision_model(backbone.name))

@@ -18,6 +18,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from fastpipe.config.model import Model
+from fastpipe.config.recipe import Recipe
 from fastpipe.errors import UserError
 from fastpipe.files import canonical_json, read_json
 from fastpipe.integrity import verify
@@ -31,21 +32,36 @@ __all__ = [
     "CollectedPack",
     "CollectedSimilarity",
     "CollectedSnapshot",
+    "CollectedStudy",
     "collect",
 ]
+
+
+class CollectedStudy(Model):
+    """The study, or one that it includes."""
+
+    name: str
+    title: str
+    description: str = ""
+    scale: str = ""
+    """One sentence on data, network and steps at this scale."""
+    exhibits: tuple[str, ...] = ()
+    claims: tuple[str, ...] = ()
+    findings: dict[str, str] = Field(default_factory=dict)
+    """Claim → what its author found out."""
 
 
 class CollectedArm(Model):
     """A label for one recipe variant on one snapshot and target."""
 
+    study: str
+    """The one of the studies that declares it."""
     arm: str
     role: Literal["fast", "baseline", "warmup", "feature-extraction", "scratch", "other"]
     source: str
     epoch: float
     target: str
     recipe: str
-    alpha: float | None = None
-    beta: float | None = None
     seeds: tuple[int, ...]
 
 
@@ -74,6 +90,8 @@ class CollectedSnapshot(Model):
     source: str
     epoch: float
     path: str
+    skips: bool | None = None
+    """Whether the backbone has skip connections."""
 
 
 class CollectedSimilarity(Model):
@@ -89,10 +107,10 @@ class CollectSpec(Model):
     """Everything that determines `study.duckdb`."""
 
     study: str
-    title: str
-    description: str = ""
-    scale: str = ""
-    """One sentence on data, network and steps at this scale."""
+    studies: tuple[CollectedStudy, ...] = Field(min_length=1)
+    """The study itself, then those it includes."""
+    recipes: dict[str, Recipe]
+    """Recipe variants by name."""
     arms: tuple[CollectedArm, ...] = Field(min_length=1)
     packs: tuple[CollectedPack, ...] = Field(min_length=1)
     datasets: tuple[CollectedDataset, ...] = ()
@@ -103,7 +121,7 @@ class CollectSpec(Model):
 
 
 _PACK_FILES = {
-    "finetune": ("steps", "validations", "deployments", "runs"),
+    "finetune": ("steps", "dynamics", "validations", "deployments", "layers", "runs"),
     "deploy": ("adp",),
     "forgetting": ("forgetting",),
 }
@@ -135,9 +153,9 @@ def collect(spec: CollectSpec, *, out: Path, work: Path, identity: str) -> None:
 
 
 def _refuse_ambiguous_labels(arms: Iterable[CollectedArm]) -> None:
-    recipes: dict[tuple[str, str, float, str], str] = {}
+    recipes: dict[tuple[str, str, str, float, str], str] = {}
     for arm in arms:
-        key = (arm.arm, arm.source, arm.epoch, arm.target)
+        key = (arm.study, arm.arm, arm.source, arm.epoch, arm.target)
         if recipes.setdefault(key, arm.recipe) != arm.recipe:
             raise ValueError(f"arm {arm.arm} stands for {recipes[key]} and for {arm.recipe}")
 
@@ -216,11 +234,10 @@ def _disagreements(records: Iterable[str]) -> list[str]:
 
 
 def _fill(database: StudyDatabase, spec: CollectSpec) -> None:
-    database.insert(
-        "study",
-        [{"name": spec.study} | spec.model_dump(include={"title", "description", "scale"})],
-    )
+    database.insert("studies", _study_rows(spec.studies))
+    database.insert("findings", _finding_rows(spec.studies))
     database.insert("arms", _arm_rows(spec.arms))
+    database.insert("recipes", [{"recipe": n} | r.model_dump() for n, r in spec.recipes.items()])
     database.insert("datasets", [_dataset_row(dataset) for dataset in spec.datasets])
     database.insert("snapshots", [_snapshot_row(snapshot) for snapshot in spec.snapshots])
     database.insert("history", _history(database, spec.snapshots))
@@ -239,10 +256,29 @@ def _fill(database: StudyDatabase, spec: CollectSpec) -> None:
     database.finish(_staged_runs(database, spec.packs))
 
 
-def _arm_rows(arms: tuple[CollectedArm, ...]) -> list[dict[str, Any]]:
-    labels = list(dict.fromkeys(arm.arm for arm in arms))
+def _study_rows(studies: Iterable[CollectedStudy]) -> list[dict[str, Any]]:
     return [
-        arm.model_dump() | {"seeds": list(arm.seeds), "position": labels.index(arm.arm)}
+        study.model_dump(exclude={"findings"}) | {"position": position}
+        for position, study in enumerate(studies)
+    ]
+
+
+def _finding_rows(studies: Iterable[CollectedStudy]) -> list[dict[str, str]]:
+    return [
+        {"study": study.name, "claim": claim, "text": text}
+        for study in studies
+        for claim, text in study.findings.items()
+    ]
+
+
+def _arm_rows(arms: tuple[CollectedArm, ...]) -> list[dict[str, Any]]:
+    labels: dict[str, list[str]] = {}
+    for arm in arms:
+        own = labels.setdefault(arm.study, [])
+        if arm.arm not in own:
+            own.append(arm.arm)
+    return [
+        arm.model_dump() | {"seeds": list(arm.seeds), "position": labels[arm.study].index(arm.arm)}
         for arm in arms
     ]
 
@@ -265,6 +301,7 @@ def _snapshot_row(snapshot: CollectedSnapshot) -> dict[str, Any]:
         "epoch": snapshot.epoch,
         "dataset": spec.get("dataset"),
         "backbone": spec.get("backbone", {}).get("name"),
+        "skips": snapshot.skips,
     } | {name: facts.get(name) for name in ("features", "steps", "val_top1", "device", "precision")}
 
 

@@ -13,10 +13,6 @@ class ReportSpec(Model):
     """Everything that determines a report, the database aside."""
 
     study: str
-    title: str
-    description: str = ""
-    claims: tuple[str, ...] = ()
-    """Claims to judge, for example A7."""
     formats: tuple[Literal["json", "svg", "png"], ...] = ("json", "svg", "png")
     """Files to write of each chart."""
 
@@ -35,10 +31,8 @@ def report(spec: ReportSpec, *, database: Path, out: Path, work: Path, identity:
         UserError: the database is missing or damaged, or the study asks for an unknown claim.
     """
     # Imported late: whoever only wants the spec's model is spared altair.
-    from fastpipe.reporting.claims.verdicts import chosen_claims
     from fastpipe.reporting.tables import Tables
 
-    claims = chosen_claims(spec.claims)
     record = database / "collect.json"
     packages = ("altair", "vl-convert-python", "jinja2", "scipy", "duckdb")
     with (
@@ -48,12 +42,12 @@ def report(spec: ReportSpec, *, database: Path, out: Path, work: Path, identity:
         ) as job,
         Tables(job.input(record, "study.duckdb"), job.scratch) as tables,
     ):  # fmt: skip
-        _write(job, spec, tables, claims)
+        _write(job, spec, tables)
 
 
-def _write(job: Job, spec: ReportSpec, tables, claims) -> None:
+def _write(job: Job, spec: ReportSpec, tables) -> None:
     from fastpipe.reporting.charts import draw_figures, write_chart
-    from fastpipe.reporting.claims.verdicts import judge_claims, write_claims
+    from fastpipe.reporting.claims.verdicts import chosen_claims, judge_claims, write_claims
     from fastpipe.reporting.exhibits.registry import EXHIBITS
     from fastpipe.reporting.page.content import colour_of, page_content
     from fastpipe.reporting.page.render import render_page
@@ -61,7 +55,8 @@ def _write(job: Job, spec: ReportSpec, tables, claims) -> None:
     arms = tables.rows(_ARMS)
     labels = [arm["arm"] for arm in arms]
     colours = [colour_of(label, labels) for label in labels]
-    verdicts = judge_claims(tables, claims)
+    asked = [claim for row in tables.rows("FROM studies") for claim in row["claims"]]
+    verdicts = judge_claims(tables, chosen_claims(list(dict.fromkeys(asked))))
     write_claims(job.output("claims.parquet"), verdicts)
     figures = [figure for figure in draw_figures(tables, EXHIBITS, labels) if figure.panels]
     job.output("charts/.").mkdir(parents=True, exist_ok=True)
@@ -78,6 +73,7 @@ _ARMS = """
         CASE WHEN count(DISTINCT alpha) = 1 THEN min(alpha) END AS alpha,
         CASE WHEN count(DISTINCT beta) = 1 THEN min(beta) END AS beta
     FROM arms
+    JOIN recipes USING (recipe)
     WHERE arm IN (SELECT arm FROM comparison)
     GROUP BY arm
     ORDER BY position

@@ -55,15 +55,22 @@ def write_results(root: Path, seeds: tuple[int, ...] = SEEDS) -> CollectSpec:
     packs = [_write_pack(root, *place, seeds) for place in places]
     spec = {
         "study": "demo",
-        "title": "FAST and the usual ways to fine-tune",
-        "description": (
-            "A small network has learnt handwritten digits (MNIST). It is adapted to another "
-            "collection of digits, which is similar, and to pictures of clothes, which is not."
-        ),
-        "scale": "A three-layer CNN at 28 × 28 pixels; every number here is invented.",
+        "studies": [
+            {
+                "name": "demo",
+                "title": "FAST and the usual ways to fine-tune",
+                "description": (
+                    "A small network has learnt handwritten digits (MNIST). It is adapted to "
+                    "another collection of digits, which is similar, and to pictures of clothes, "
+                    "which is not."
+                ),
+                "scale": "A three-layer CNN at 28 × 28 pixels; every number here is invented.",
+                "claims": ["A5", "A7", "A9"],
+            }
+        ],
+        "recipes": {recipe: {"alpha": 0.1, "beta": 0.01} for recipe in ARMS},
         "arms": [
-            _identity(*place)
-            | {"arm": label, "role": role, "alpha": 0.1, "beta": 0.01, "seeds": list(seeds)}
+            _identity(*place) | {"study": "demo", "arm": label, "role": role, "seeds": list(seeds)}
             for label, role, place in _arms()
         ],
         "packs": packs,
@@ -187,19 +194,21 @@ def _write_pack(
         {"seconds": 21.0, "run_seconds": {str(s): 4.1 + 0.05 * s for s in SEEDS}},
     )
     spec = who | {"seeds": list(SEEDS)}
-    trained = [f"{name}.parquet" for name in ("steps", "validations", "deployments", "runs")]
+    trained = [f"{name}.parquet" for name in (*_TRAINED, "runs")]
     record(folder, "finetune", spec, trained, {"device": "cpu", "precision": "bf16"})
     record(folder, "deploy", spec, ["adp.parquet"], {})
     record(folder, "forgetting", spec, ["forgetting.parquet"], {})
     return who | {"path": str(folder), "seeds": list(seeds)}
 
 
+_TRAINED = ("steps", "dynamics", "validations", "deployments", "layers")
+
 _TYPES = {"diverged_step": pa.int64(), "warmup_end_step": pa.int64(), "loss": pa.float64()}
 
 
 def _simulate(epoch: float, target: str, recipe: str) -> dict[str, list[dict[str, Any]]]:
     tables: dict[str, list[dict[str, Any]]] = {
-        name: [] for name in ("steps", "validations", "deployments", "runs", "adp", "forgetting")
+        name: [] for name in (*_TRAINED, "runs", "adp", "forgetting")
     }
     for seed in SEEDS:
         for name, rows in _simulate_run(epoch, target, recipe, seed).items():
@@ -267,9 +276,21 @@ def _rows(
              "head_norm": norms[step], "diverged": False}
             for step in range(STEPS + 1)
         ],
+        "dynamics": [
+            {"step": step, "squared_error": 0.9 * (1 - val[step]), "entropy": 2.3 * (1 - val[step]),
+             "soft_accuracy": val[step], "feature_gradient": 0.1, "head_update": 0.1,
+             "body_update": 0.01 * end_state["body_distance"]}
+            for step in VALIDATIONS
+        ],
+        "layers": [
+            {"position": position, "layer": layer, "parameters": 144,
+             "distance": end_state["body_distance"] / math.sqrt(2)}
+            for position, layer in enumerate(("0", "3"))
+        ],
         "validations": [
             {"step": step, "phase": "warmup" if switch and step <= switch else "joint",
-             "loss": 2.3 * (1 - val[step]), "top1": val[step], "correct": round(250 * val[step]),
+             "loss": 2.3 * (1 - val[step]), "top1": val[step],
+             "top5": min(1.0, 0.5 + val[step] / 2), "correct": round(250 * val[step]),
              "images": 250}
             for step in VALIDATIONS
         ],
@@ -286,7 +307,8 @@ def _rows(
             for t, s in best.items()
         ],
         "runs": [
-            {"steps": STEPS, "status": "ok", "diverged_step": None, "images": STEPS * 100}
+            {"steps": STEPS, "status": "ok", "diverged_step": None, "images": STEPS * 100,
+             "prototype_cosine": 0.99}
             | end_state
         ],
     }  # fmt: skip

@@ -20,18 +20,22 @@ __all__ = ["RUN_IDENTITY", "TABLES", "StudyDatabase", "read_columns"]
 RUN_IDENTITY = ("source", "epoch", "target", "recipe", "seed")
 
 TABLES = (
-    "study",
+    "studies",
+    "findings",
     "arms",
+    "recipes",
     "datasets",
     "snapshots",
     "history",
     "steps",
+    "dynamics",
     "validations",
     "deployments",
     "adp",
     "forgetting",
     "similarity",
     "flow",
+    "layers",
     "runs",
 )
 

@@ -1,23 +1,42 @@
 -- The tables of study.duckdb: an interface for users, so every column says its unit.
 -- Identity of a run: source, epoch, target, recipe (the variant's name), seed.
 
-CREATE TABLE study (
-    name VARCHAR, title VARCHAR, description VARCHAR, scale VARCHAR
+CREATE TABLE studies (
+    position INTEGER, name VARCHAR, title VARCHAR, description VARCHAR, scale VARCHAR,
+    exhibits VARCHAR[], claims VARCHAR[]
 );
-COMMENT ON COLUMN study.scale IS 'one sentence on data, network and steps at this scale';
+COMMENT ON TABLE studies IS 'the study itself (position 0), then those it includes';
+COMMENT ON COLUMN studies.scale IS 'one sentence on data, network and steps at this scale';
+COMMENT ON COLUMN studies.exhibits IS 'exhibits drawn from its arms; none = the general ones';
+COMMENT ON COLUMN studies.claims IS 'claims judged by its arms';
+
+CREATE TABLE findings (
+    study VARCHAR, claim VARCHAR, text VARCHAR
+);
+COMMENT ON TABLE findings IS 'what its author found out about a claim that does not come out as in the paper';
 
 CREATE TABLE arms (
-    position INTEGER, arm VARCHAR, role VARCHAR,
-    source VARCHAR, epoch DOUBLE, target VARCHAR, recipe VARCHAR, seeds BIGINT[],
-    alpha DOUBLE, beta DOUBLE
+    study VARCHAR, position INTEGER, arm VARCHAR, role VARCHAR,
+    source VARCHAR, epoch DOUBLE, target VARCHAR, recipe VARCHAR, seeds BIGINT[]
 );
-COMMENT ON TABLE arms IS 'what the study compares: a label for each recipe on each snapshot and target';
-COMMENT ON COLUMN arms.position IS 'place of the label in legends, from 0';
+COMMENT ON TABLE arms IS 'what a study compares: a label for each recipe on each snapshot and target';
+COMMENT ON COLUMN arms.study IS 'the study, or the included one, that declares the arm';
+COMMENT ON COLUMN arms.position IS 'place of the label in the legends of its study, from 0';
 COMMENT ON COLUMN arms.role IS 'fast, baseline, warmup, feature-extraction, scratch or other';
 COMMENT ON COLUMN arms.epoch IS 'pretraining epochs of the snapshot that the runs start from';
 COMMENT ON COLUMN arms.recipe IS 'name of the recipe variant';
-COMMENT ON COLUMN arms.alpha IS 'learning rate of the head';
-COMMENT ON COLUMN arms.beta IS 'learning rate of the body';
+
+CREATE TABLE recipes (
+    recipe VARCHAR, alpha DOUBLE, beta DOUBLE,
+    head_init VARCHAR, head_sigma DOUBLE, head_bias BOOLEAN, body_mode VARCHAR,
+    warmup VARCHAR, warmup_patience BIGINT, warmup_gain DOUBLE,
+    optimiser VARCHAR, momentum DOUBLE, momentum_form VARCHAR, weight_decay DOUBLE,
+    steps BIGINT, batch_size BIGINT, flip BOOLEAN
+);
+COMMENT ON TABLE recipes IS 'every field of each recipe variant';
+COMMENT ON COLUMN recipes.alpha IS 'learning rate of the head';
+COMMENT ON COLUMN recipes.beta IS 'learning rate of the body';
+COMMENT ON COLUMN recipes.head_sigma IS 'standard deviation of W(0) where head_init is normal';
 
 CREATE TABLE datasets (
     dataset VARCHAR, size INTEGER, channels INTEGER, classes VARCHAR[],
@@ -31,11 +50,13 @@ COMMENT ON COLUMN datasets.test IS 'test images';
 COMMENT ON COLUMN datasets.card IS 'the whole card, as JSON text';
 
 CREATE TABLE snapshots (
-    source VARCHAR, epoch DOUBLE, dataset VARCHAR, backbone VARCHAR, features BIGINT,
+    source VARCHAR, epoch DOUBLE, dataset VARCHAR, backbone VARCHAR, skips BOOLEAN, features BIGINT,
     steps BIGINT, val_top1 DOUBLE, device VARCHAR, precision VARCHAR
 );
 COMMENT ON TABLE snapshots IS 'sources at the pretraining epochs the study uses';
 COMMENT ON COLUMN snapshots.epoch IS 'pretraining [epochs]';
+COMMENT ON COLUMN snapshots.dataset IS 'trained on; none for released weights without their images';
+COMMENT ON COLUMN snapshots.skips IS 'the backbone has skip connections (a smooth loss landscape)';
 COMMENT ON COLUMN snapshots.features IS 'feature length D';
 COMMENT ON COLUMN snapshots.steps IS 'pretraining [optimiser updates]';
 COMMENT ON COLUMN snapshots.val_top1 IS 'top-1 accuracy on the source''s validation split [fraction]';
@@ -60,9 +81,33 @@ COMMENT ON COLUMN steps.loss IS 'mean cross-entropy of the step''s batch [nats];
 COMMENT ON COLUMN steps.head_norm IS 'Frobenius norm of the head''s weights W after the step';
 COMMENT ON COLUMN steps.diverged IS 'the loss was not finite';
 
+CREATE TABLE dynamics (
+    source VARCHAR, epoch DOUBLE, target VARCHAR, recipe VARCHAR, seed BIGINT,
+    step BIGINT, squared_error DOUBLE, entropy DOUBLE, soft_accuracy DOUBLE,
+    feature_gradient DOUBLE, head_update DOUBLE, body_update DOUBLE
+);
+COMMENT ON TABLE dynamics IS 'an update looked at closely, at the steps that are validated';
+COMMENT ON COLUMN dynamics.step IS 'the update: 1 is the first';
+COMMENT ON COLUMN dynamics.squared_error IS 'mean ‖δ‖² = ‖y − ŷ‖² over the step''s batch, before the update';
+COMMENT ON COLUMN dynamics.entropy IS 'mean entropy of ŷ over the step''s batch, before the update [nats]';
+COMMENT ON COLUMN dynamics.soft_accuracy IS 'ψ: mean probability of the true class over the step''s batch, before the update';
+COMMENT ON COLUMN dynamics.feature_gradient IS 'mean ‖∂ℓ/∂a‖ = ‖δW‖ over the step''s batch, before the update';
+COMMENT ON COLUMN dynamics.head_update IS '‖ΔW‖ of the update (so V_W)';
+COMMENT ON COLUMN dynamics.body_update IS '‖Δθ‖ of the update (so V_θ)';
+
+CREATE TABLE layers (
+    source VARCHAR, epoch DOUBLE, target VARCHAR, recipe VARCHAR, seed BIGINT,
+    position BIGINT, layer VARCHAR, parameters BIGINT, distance DOUBLE
+);
+COMMENT ON TABLE layers IS 'how far each layer of the body has moved';
+COMMENT ON COLUMN layers.position IS 'place in the network, from the input';
+COMMENT ON COLUMN layers.parameters IS 'number of its parameters';
+COMMENT ON COLUMN layers.distance IS 'Euclidean distance of the layer deployed at the end from the snapshot''s';
+
 CREATE TABLE validations (
     source VARCHAR, epoch DOUBLE, target VARCHAR, recipe VARCHAR, seed BIGINT,
-    step BIGINT, phase VARCHAR, loss DOUBLE, top1 DOUBLE, correct BIGINT, images BIGINT
+    step BIGINT, phase VARCHAR, loss DOUBLE, top1 DOUBLE, top5 DOUBLE, correct BIGINT,
+    images BIGINT
 );
 COMMENT ON TABLE validations IS 'scheduled validations on the target''s validation split';
 COMMENT ON COLUMN validations.step IS 'optimiser updates done';
@@ -119,7 +164,7 @@ CREATE TABLE runs (
     steps BIGINT, seconds DOUBLE, device VARCHAR, precision VARCHAR,
     body_distance DOUBLE, adp_auc DOUBLE, final_top1 DOUBLE, status VARCHAR,
     final_top5 DOUBLE, final_forgotten DOUBLE,
-    diverged_step BIGINT, warmup_end_step BIGINT, images BIGINT
+    diverged_step BIGINT, warmup_end_step BIGINT, images BIGINT, prototype_cosine DOUBLE
 );
 COMMENT ON TABLE runs IS 'one row per run';
 COMMENT ON COLUMN runs.steps IS 'steps executed [optimiser updates]';
@@ -133,3 +178,4 @@ COMMENT ON COLUMN runs.final_forgotten IS 'source accuracy lost at the last chec
 COMMENT ON COLUMN runs.diverged_step IS 'first step whose loss was not finite';
 COMMENT ON COLUMN runs.warmup_end_step IS 'last step of warm-up; none without one';
 COMMENT ON COLUMN runs.images IS 'images trained on';
+COMMENT ON COLUMN runs.prototype_cosine IS 'cosine of W(1) − W(0) and the first batch''s class means minus its global mean (training-mode features)';

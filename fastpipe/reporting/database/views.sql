@@ -17,24 +17,25 @@ CREATE MACRO half_width95(x) AS
 
 -- The pretrained snapshot at which arms are compared: the last one of each source and target.
 CREATE VIEW settings AS
-SELECT source, max(epoch) AS epoch, target
+SELECT study, source, max(epoch) AS epoch, target
 FROM arms
 WHERE role <> 'scratch'
 GROUP BY ALL;
-COMMENT ON VIEW settings IS 'the last snapshot of each source, for each target: where arms are compared';
+COMMENT ON VIEW settings IS 'the last snapshot of each source, for each target: where the arms of a study are compared';
 
 -- All runs compared at a setting. Scratch runs join from wherever they start.
 CREATE VIEW comparison AS
 SELECT
-    settings.source AS setting_source, settings.epoch AS setting_epoch,
+    settings.study, settings.source AS setting_source, settings.epoch AS setting_epoch,
     arms.arm, arms.role, arms.position, runs.*
 FROM settings
 JOIN arms
-    ON arms.target = settings.target
+    ON arms.study = settings.study AND arms.target = settings.target
     AND ((arms.role = 'scratch' AND arms.source = settings.source)
         OR (arms.role = 'scratch' AND NOT EXISTS (
             FROM settings AS own
-            WHERE own.source = arms.source AND own.target = arms.target))
+            WHERE own.study = arms.study AND own.source = arms.source
+                AND own.target = arms.target))
         OR (arms.role <> 'scratch'
             AND arms.source = settings.source AND arms.epoch = settings.epoch))
 JOIN runs
@@ -43,30 +44,30 @@ JOIN runs
     AND list_contains(arms.seeds, runs.seed)
 WHERE NOT EXISTS (
     FROM arms AS other
-    WHERE (other.source, other.epoch, other.target, other.recipe)
-            = (arms.source, arms.epoch, arms.target, arms.recipe)
+    WHERE (other.study, other.source, other.epoch, other.target, other.recipe)
+            = (arms.study, arms.source, arms.epoch, arms.target, arms.recipe)
         AND (other.role = 'scratch') = (arms.role = 'scratch')
         AND other.position < arms.position);
-COMMENT ON VIEW comparison IS 'runs with the label of their arm, at the setting where arms are compared';
+COMMENT ON VIEW comparison IS 'runs with the study and label of their arm, at the setting where arms are compared';
 
 -- Recipes followed over the snapshots of a source, under the label they have at the last one.
 CREATE VIEW over_pretraining AS
-SELECT labels.arm, labels.role, labels.position, runs.*
+SELECT labels.study, labels.arm, labels.role, labels.position, runs.*
 FROM (
-    SELECT DISTINCT arm, role, position, setting_source AS source, target, recipe
+    SELECT DISTINCT study, arm, role, position, setting_source AS source, target, recipe
     FROM comparison
     WHERE role <> 'scratch'
 ) AS labels
 JOIN runs USING (source, target, recipe)
 WHERE EXISTS (
     FROM arms
-    WHERE (arms.source, arms.epoch, arms.target, arms.recipe)
-            = (runs.source, runs.epoch, runs.target, runs.recipe)
+    WHERE (arms.study, arms.source, arms.epoch, arms.target, arms.recipe)
+            = (labels.study, runs.source, runs.epoch, runs.target, runs.recipe)
         AND list_contains(arms.seeds, runs.seed));
 COMMENT ON VIEW over_pretraining IS 'runs of the compared recipes at every snapshot of their source';
 
 CREATE VIEW adp_bands AS
-SELECT setting_source, setting_epoch, target, arm, role, position, step,
+SELECT study, setting_source, setting_epoch, target, arm, role, position, step,
     count(top1) AS seeds, avg(top1) AS mean, half_width95(top1) AS half_width
 FROM comparison
 JOIN adp USING (source, epoch, target, recipe, seed)
@@ -74,7 +75,7 @@ GROUP BY ALL;
 COMMENT ON VIEW adp_bands IS 'ADP top-1 on the target [fraction]: mean ± half_width (95 %) over seeds';
 
 CREATE VIEW retention_bands AS
-SELECT setting_source, setting_epoch, target, arm, role, position, step,
+SELECT study, setting_source, setting_epoch, target, arm, role, position, step,
     count(forgetting.top1) AS seeds, avg(forgetting.top1) AS mean,
     half_width95(forgetting.top1) AS half_width, avg(top1_before) AS before
 FROM comparison
@@ -84,7 +85,7 @@ GROUP BY ALL;
 COMMENT ON VIEW retention_bands IS 'source top-1 kept [fraction]: mean ± half_width (95 %) over seeds';
 
 CREATE VIEW final_table AS
-SELECT setting_source, setting_epoch, target, arm, role, position,
+SELECT study, setting_source, setting_epoch, target, arm, role, position,
     count(*) AS runs, count(*) FILTER (status = 'diverged') AS diverged,
     avg(final_top1) AS top1, half_width95(final_top1) AS top1_half_width,
     avg(final_top5) AS top5, half_width95(final_top5) AS top5_half_width,

@@ -46,7 +46,7 @@ def page_content(
         verdicts: judged claims.
         arms: arm, role, alpha, beta, in display order.
     """
-    study = tables.rows("FROM study")[0]
+    study = tables.rows("FROM studies ORDER BY position")[0]
     labels = [arm["arm"] for arm in arms]
     shown = [_figure(number, figure, labels) for number, figure in enumerate(figures, 1)]
     claims = [_claim(one, shown) for one in verdicts]
