@@ -124,14 +124,20 @@ def _arm(config: Config, target: Target, name: str, arm: Arm) -> Iterator[Runs]:
     seeds = arm.seeds or scale.seeds or target.study.seeds
     datasets = [scale.rename.get(dataset, dataset) for dataset in arm.targets]
     recipe = config.recipes[arm.recipe]
-    for text in dict.fromkeys(arm.snapshots):
-        source = text.partition("@")[0]
-        overrides = scale.overrides | with_rates(scale, source, arm.overrides)
-        starts = parse_snapshot(config, renamed(scale, text))
-        for suffix, variant, changed in variants(arm.recipe, recipe, overrides):
-            for snapshot, dataset in itertools.product(starts, dict.fromkeys(datasets)):
-                label = name + suffix
-                yield Runs(label, name, arm.role, snapshot, dataset, variant, changed, seeds)
+    starts = {  # snapshot → the arm's variants there, in the order of its sweeps
+        snapshot: list(variants(arm.recipe, recipe, changes))
+        for text in arm.snapshots
+        for changes in [scale.overrides | with_rates(scale, _source(text), arm.overrides)]
+        for snapshot in parse_snapshot(config, renamed(scale, text))
+    }
+    for place in range(len(next(iter(starts.values())))):
+        for snapshot, dataset in itertools.product(starts, dict.fromkeys(datasets)):
+            suffix, variant, changed = starts[snapshot][place]
+            yield Runs(name + suffix, name, arm.role, snapshot, dataset, variant, changed, seeds)
+
+
+def _source(snapshot: str) -> str:
+    return snapshot.partition("@")[0]
 
 
 _MULTIPLE = re.compile(r"(?:([0-9.]+(?:e[+-]?[0-9]+)?) +)?([A-Za-z_]+)")

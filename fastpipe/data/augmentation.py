@@ -5,7 +5,12 @@ from torch import Tensor
 
 from fastpipe.data.streams import generator
 
-__all__ = ["flip"]
+__all__ = ["flip", "mirrored"]
+
+
+def mirrored(count: int, dataset: str, seed: int, step: int) -> Tensor:
+    """Which images of a step's batch :func:`flip` mirrors: bool (count,), on the CPU."""
+    return torch.rand(count, generator=generator("flip", dataset, seed, step)) < 0.5
 
 
 def flip(images: Tensor, dataset: str, seed: int, step: int) -> Tensor:
@@ -19,8 +24,7 @@ def flip(images: Tensor, dataset: str, seed: int, step: int) -> Tensor:
     Returns:
         A new tensor, channels_last; `images` is left alone.
     """
-    mirrored = torch.rand(len(images), generator=generator("flip", dataset, seed, step)) < 0.5
-    chosen = mirrored.nonzero().flatten()
+    chosen = mirrored(len(images), dataset, seed, step).nonzero().flatten()
     # Whole images are moved as bytes; torch.where on uint8 takes 4 to 8 times as long.
     source = torch.arange(len(images))
     source[chosen] = len(images) + torch.arange(len(chosen))

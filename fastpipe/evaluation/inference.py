@@ -83,7 +83,7 @@ class Evaluator:
     def feature_batches(self, split: Split) -> Iterator[Tensor]:
         """Features of all images in order, batch by batch: float32 [M, D] on the device."""
         for images in split.images.split(self._images_per_batch(split.images)):
-            yield self._features(images.to(self.device, non_blocking=True))
+            yield self.features_of(images.to(self.device, non_blocking=True))
 
     def features(self, split: Split) -> Tensor:
         """Features of all images in order: float32 [n, D] on the network's device."""
@@ -123,7 +123,8 @@ class Evaluator:
         return self.batch_size or images_per_batch(images.shape[-2:], self.device)
 
     @torch.inference_mode()
-    def _features(self, images: Tensor) -> Tensor:
+    def features_of(self, images: Tensor) -> Tensor:
+        """Features [M, D], fp32, of one batch of uint8 images [M, C, H, W] on the device."""
         return self._body(self._normalise(images))
 
 

@@ -1,5 +1,6 @@
 """Stage `finetune`: a pack of runs, the same snapshot, target and recipe under several seeds."""
 
+import math
 import os
 import shutil
 import time
@@ -30,8 +31,11 @@ from fastpipe.progress import Progress
 from fastpipe.stages.job import Job, stage_job
 from fastpipe.stages.restoring import blank_network
 from fastpipe.stages.training_job import PACKAGES, measure_training, open_task, training_records
+from fastpipe.training.dynamics import Observed
+from fastpipe.training.frozen import FrozenFeatures
 from fastpipe.training.history import History
-from fastpipe.training.loop import FineTuning
+from fastpipe.training.loop import FineTuning, frozen_features
+from fastpipe.training.phases import starts_frozen
 from fastpipe.training.resumption import Saver, Saving, StepLog, restored
 from fastpipe.training.task import Task
 
@@ -66,11 +70,11 @@ def finetune(
 ) -> None:
     """Train the runs of a pack, one after the other.
 
-    Writes to `out` the tables steps, validations, deployments and runs (Parquet, first columns
-    source, epoch, target, recipe, seed), `states/seed-{s}-step-{t}.safetensors` for each distinct
-    state that is deployed, and the record. A run whose numbers cease to be finite is `diverged`;
-    the others go on. After a kill, finished runs are not repeated and the one under way goes on
-    from its last save, to the same bytes.
+    Writes to `out` the tables steps, dynamics, validations, deployments, layers and runs (Parquet,
+    first columns source, epoch, target, recipe, seed), `states/seed-{s}-step-{t}.safetensors` for
+    each distinct state that is deployed (W(1) is in that of step 1), and the record. A run whose
+    numbers cease to be finite is `diverged`; the others go on. After a kill, finished runs are not
+    repeated and the one under way goes on from its last save, to the same bytes.
 
     Args:
         spec: see :class:`FinetuneSpec`.
@@ -120,6 +124,18 @@ def _snapshot(job: Job, folder: Path) -> _Snapshot:
     return _Snapshot(load_tensors(path), path)
 
 
+class Layer(NamedTuple):
+    """How far the parameters of one module of the body have moved."""
+
+    position: int
+    """Place in the network, from the input."""
+    layer: str
+    parameters: int
+    """Their number."""
+    distance: float
+    """Euclidean distance from the snapshot's."""
+
+
 @dataclass
 class _Run:
     """What becomes of a seed."""
@@ -130,14 +146,22 @@ class _Run:
     """SHA-256 of each state file written, by name."""
     seconds: float = 0.0
     """Time spent on it in all attempts."""
-    body_distance: float = 0.0
+    layers: list[Layer] = field(default_factory=list)
+    """How far each layer of the body deployed at the end has moved."""
+
+    @property
+    def body_distance(self) -> float:
+        """‖θ* − θ_source‖₂ over all parameters of the body."""
+        return math.hypot(*(layer.distance for layer in self.layers))
 
     def as_json(self) -> dict[str, Any]:
         return vars(self) | {"history": self.history.as_json()}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "_Run":
-        return cls(**(value | {"history": History.from_json(value["history"])}))
+        layers = [Layer(*row) for row in value["layers"]]
+        history = History.from_json(value["history"])
+        return cls(**(value | {"layers": layers, "history": history}))
 
 
 class _Pack:
@@ -159,6 +183,7 @@ class _Pack:
         size = task.train.images.shape[-1]
         check_size(self.network.body, spec.backbone.name, spec.channels, size)
         self.evaluator = Evaluator(self.network)
+        self._frozen: FrozenFeatures | None = None
 
     def train(self, seed: int, progress: Progress) -> _Run:
         """The run of a seed, unless an earlier attempt finished it."""
@@ -172,7 +197,9 @@ class _Pack:
         return run
 
     def _train(self, seed: int, progress: Progress) -> _Run:
-        training = FineTuning(self._start(seed), self.spec.recipe, self.task, seed, self.evaluator)
+        network = self._start(seed)
+        frozen = self._frozen_features(network)
+        training = FineTuning(network, self.spec.recipe, self.task, seed, self.evaluator, frozen)
         saver = Saver(self._saves(seed))
         run = self._resume(training, saver) or _Run(seed)
         before, started = run.seconds, time.monotonic()
@@ -192,7 +219,7 @@ class _Pack:
         notes()
         run.history = training.history
         if training.best:
-            run.body_distance = _distance(training.best, self.snapshot.tensors, self.network)
+            run.layers = _distances(training.best, self.snapshot.tensors, self.network)
         return run
 
     def _start(self, seed: int) -> Network:
@@ -210,6 +237,13 @@ class _Pack:
             generator=generator("head", self.task.dataset, seed),
         )
         return with_head(self.network, head)
+
+    def _frozen_features(self, network: Network) -> FrozenFeatures | None:
+        """Features under the snapshot's body, for all seeds, if runs start with it frozen."""
+        recipe = self.spec.recipe
+        if self._frozen is None and starts_frozen(recipe):
+            self._frozen = frozen_features(network, recipe, self.task, self.evaluator)
+        return self._frozen
 
     def _resume(self, training: FineTuning, saver: Saver) -> _Run | None:
         found = restored(saver)
@@ -250,12 +284,20 @@ def _link(file: Path, target: Path) -> None:
         shutil.copyfile(file, target)
 
 
-def _distance(state: dict[str, Tensor], source: dict[str, Tensor], network: Network) -> float:
-    """‖θ − θ_source‖₂ over the parameters of the body, in float64."""
-    names = [f"body.{name}" for name, _ in network.body.named_parameters()]
-    # A resumed run's tensors may lie otherwise in memory; a sum's order moves its last bit.
-    moves = [(state[n].cpu().double() - source[n].double()).contiguous() for n in names]
-    return float(torch.stack([move.square().sum() for move in moves]).sum().sqrt())
+def _distances(
+    state: dict[str, Tensor], source: dict[str, Tensor], network: Network
+) -> list[Layer]:
+    """How far each module of the body with parameters of its own has moved, in float64."""
+    names: dict[str, list[str]] = {}
+    for name, _ in network.body.named_parameters():
+        names.setdefault(name.rpartition(".")[0], []).append(f"body.{name}")
+    found = []
+    for position, (layer, parameters) in enumerate(names.items()):
+        # A resumed run's tensors may lie otherwise in memory; a sum's order moves its last bit.
+        moves = [(state[n].cpu().double() - source[n].double()).contiguous() for n in parameters]
+        distance = float(torch.stack([move.square().sum() for move in moves]).sum().sqrt())
+        found.append(Layer(position, layer, sum(move.numel() for move in moves), distance))
+    return found
 
 
 _STEPS = {
@@ -264,11 +306,19 @@ _STEPS = {
     "head_norm": pa.float64(),
     "diverged": pa.bool_(),
 }
+_DYNAMICS = {"step": pa.int64()} | dict.fromkeys(Observed._fields[1:], pa.float64())
+_LAYERS = {
+    "position": pa.int64(),
+    "layer": pa.string(),
+    "parameters": pa.int64(),
+    "distance": pa.float64(),
+}
 _VALIDATIONS = {
     "step": pa.int64(),
     "phase": pa.string(),
     "loss": pa.float64(),
     "top1": pa.float64(),
+    "top5": pa.float64(),
     "correct": pa.int64(),
     "images": pa.int64(),
 }
@@ -280,12 +330,15 @@ _RUNS = {
     "warmup_end_step": pa.int64(),
     "body_distance": pa.float64(),
     "images": pa.int64(),
+    "prototype_cosine": pa.float64(),
 }
 
 
 def _write_tables(job: Job, spec: FinetuneSpec, runs: Sequence[_Run]) -> None:
     tables = {
         "steps": (_STEPS, [run.history.steps for run in runs]),
+        "dynamics": (_DYNAMICS, [run.history.dynamics for run in runs]),
+        "layers": (_LAYERS, [run.layers for run in runs]),
         "validations": (_VALIDATIONS, [run.history.validations for run in runs]),
         "deployments": (_DEPLOYMENTS, [run.history.deployments for run in runs]),
         "runs": (_RUNS, [[_summary(run, spec.recipe.batch_size)] for run in runs]),
@@ -316,4 +369,5 @@ def _summary(run: _Run, batch_size: int) -> tuple[Any, ...]:
     status = "ok" if history.diverged_step is None else "diverged"
     images = history.updates * batch_size
     ends = (history.diverged_step, history.warmup_end_step)
-    return (history.updates, status, *ends, run.body_distance, images)
+    cosine = history.prototype_cosine
+    return (history.updates, status, *ends, run.body_distance, images, cosine)

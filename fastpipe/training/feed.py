@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from fastpipe.data.arrays import Split
-from fastpipe.data.augmentation import flip
+from fastpipe.data.augmentation import flip, mirrored
 from fastpipe.data.streams import generator
 
 __all__ = ["Batches", "Feed"]
@@ -41,6 +41,20 @@ class Feed:
         if self.flip:
             images = flip(images, self.dataset, self.seed, step)
         return images, labels
+
+    def views(self, step: int) -> Tensor:
+        """What a step's batch shows, int64 [M]: an image's position in the split, plus the length
+        of the split where the image is mirrored."""
+        positions = self.batches.indices(step)
+        if not self.flip:
+            return positions
+        turned = mirrored(len(positions), self.dataset, self.seed, step)
+        return positions + len(self.split) * turned
+
+    def labels(self, positions: Tensor) -> Tensor:
+        """Labels int64 [M], on the device that trains, of images at positions [M]."""
+        labels = self.split.labels
+        return labels.index_select(0, positions.to(labels.device)).to(self.device)
 
     def seed_layers(self, step: int) -> None:
         """Seed torch's own generator, from which dropout and its kin draw, for a step."""

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from fastpipe.training.dynamics import Observed
+
 __all__ = ["Deployment", "History", "Step", "Validation"]
 
 
@@ -26,6 +28,7 @@ class Validation(NamedTuple):
     """`warmup` if the last update moved the head alone as a warm-up, else `joint`."""
     loss: float
     top1: float
+    top5: float | None
     correct: int
     images: int
 
@@ -42,9 +45,12 @@ class History:
     """The rows of a run so far, complete up to the last step taken."""
 
     steps: list[Step] = field(default_factory=list)
+    dynamics: list[Observed] = field(default_factory=list)
     validations: list[Validation] = field(default_factory=list)
     deployments: list[Deployment] = field(default_factory=list)
     diverged_step: int | None = None
+    prototype_cosine: float | None = None
+    """How well the first update of the head agrees with the first batch's class means."""
     warmup_end_step: int | None = None
     """Step of the validation that ended warm-up; the next step moved the body."""
 
@@ -67,6 +73,11 @@ class History:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "History":
         """The history that :meth:`as_json` described."""
-        rows = {"steps": Step, "validations": Validation, "deployments": Deployment}
+        rows = {
+            "steps": Step,
+            "dynamics": Observed,
+            "validations": Validation,
+            "deployments": Deployment,
+        }
         typed = {name: [kind(*row) for row in value[name]] for name, kind in rows.items()}
         return cls(**(value | typed))

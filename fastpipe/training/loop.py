@@ -14,9 +14,11 @@ from torch.nn import functional as F
 
 from fastpipe.config.recipe import Recipe
 from fastpipe.data.batches import BalancedBatches
-from fastpipe.evaluation.inference import Evaluator
+from fastpipe.evaluation.inference import Evaluator, Score
 from fastpipe.models.network import Network, body_parameters, head_parameters, set_body_mode
+from fastpipe.training.dynamics import Look, Observed
 from fastpipe.training.feed import Feed
+from fastpipe.training.frozen import FrozenFeatures
 from fastpipe.training.history import Deployment, History, Step, Validation
 from fastpipe.training.optimisers import build_optimiser
 from fastpipe.training.phases import warmup_end
@@ -31,7 +33,7 @@ from fastpipe.training.resumption import (
 )
 from fastpipe.training.task import Task
 
-__all__ = ["FineTuning", "Keep", "copy_state"]
+__all__ = ["FineTuning", "Keep", "copy_state", "frozen_features"]
 
 Keep = Callable[[int, dict[str, Tensor]], None]
 """Called with a step and the network's state after it, when that state is first deployed."""
@@ -46,6 +48,7 @@ class FineTuning:
         task: on what.
         seed: names the batches, flips and dropout.
         evaluator: of the network's architecture, if there is one already.
+        frozen: features under the network's body, for while it does not move, if they are there.
 
     Raises:
         UserError: the batch cannot be balanced over the classes.
@@ -58,6 +61,7 @@ class FineTuning:
         task: Task,
         seed: int,
         evaluator: Evaluator | None = None,
+        frozen: FrozenFeatures | None = None,
     ):
         self.network, self.recipe, self.task = network, recipe, task
         self.device = network.head.weight.device
@@ -84,7 +88,10 @@ class FineTuning:
         """The network's state after the best validation so far."""
         self._parameters = list(network.parameters())
         self._evaluator = evaluator or Evaluator(network)
+        self._frozen = frozen
         self._pending: list[Tensor] = []
+        self._looked_at = frozenset(validation_steps(recipe.steps))
+        self._looks: list[tuple[int, Tensor]] = []
         self._prompt = self.device.type == "cpu"  # there, reading a loss waits for nothing
 
     @property
@@ -146,23 +153,37 @@ class FineTuning:
 
     def _update(self, step: int) -> bool:
         """One optimiser update; False, and no update, if the loss is seen not to be finite."""
-        images, labels = self.feed.batch(step)
-        self.feed.seed_layers(step)
-        loss = F.cross_entropy(self._logits(images), labels)
+        features, labels = self._features(step)
+        logits = self.network.head(features)
+        loss = F.cross_entropy(logits, labels)
         finite = not self._prompt or math.isfinite(loss.item())
+        look = None
+        if finite and step in self._looked_at:
+            look = Look(self.network, features, logits, labels, self._body_moves)
         if finite and loss.requires_grad:
             loss.backward()
             self.optimiser.step()
             for parameter in self._parameters:
                 parameter.grad = None
+        if look:
+            self._note(step, look)
         self._pending += [loss.detach(), self._head_norm()]
         return finite
 
-    def _logits(self, images: Tensor) -> Tensor:
-        """Logits [M, N]; no graph is built for a body that does not move."""
+    def _features(self, step: int) -> tuple[Tensor, Tensor]:
+        """Features [M, D] and labels [M] of a step; no graph for a body that does not move."""
+        if self._is_frozen:
+            return self._frozen.batch(self.feed, step)
+        images, labels = self.feed.batch(step)
+        self.feed.seed_layers(step)
         with torch.set_grad_enabled(self._body_moves):
-            features = self.network.features(images)
-        return self.network.head(features)
+            return self.network.features(images), labels
+
+    def _note(self, step: int, look: Look) -> None:
+        self._looks.append((step, look.after(self.network)))
+        if step == 1:
+            cosine = look.prototype_cosine(self.network).item()
+            self.history.prototype_cosine = _finite(cosine)
 
     def _enter_phase(self) -> None:
         """Set what moves, and the body's mode, for the steps to come."""
@@ -181,26 +202,37 @@ class FineTuning:
         frozen_statistics = self._warming and recipe.warmup == "frozen-stats"
         training = recipe.body_mode == "train" and not frozen_statistics
         set_body_mode(self.network, training=training)
+        self._is_frozen = not training and not self._body_moves
+        if self._is_frozen and self._frozen is None:
+            self._frozen = frozen_features(self.network, recipe, self.task, self._evaluator)
 
     def _validate(self, step: int) -> bool:
         """Score the validation split; False if the run turns out to have diverged."""
         self._settle()
         if self.history.diverged_step is not None:
             return False
-        self._evaluator.refresh(self.network)
-        score = self._evaluator.score(self.task.val)
+        score = self._score()
         if not math.isfinite(score.loss):  # a finite loss, but an update that was not
             self.history.steps[-1] = self.history.steps[-1]._replace(diverged=True)
             self.history.diverged_step = step
             return False
         phase = "warmup" if self._warming else "joint"
-        row = Validation(step, phase, score.loss, score.top1, score.correct, score.images)
+        row = Validation(step, phase, *score[:3], score.correct, score.images)
         self.history.validations.append(row)
         if self.history.best_step == step:
             self.best = copy_state(self.network)
         if self._warming:
             self._enter_phase()
         return True
+
+    def _score(self) -> Score:
+        if self._is_frozen:
+            head = self.network.head
+            bias = None if head.bias is None else head.bias.detach()
+            labels = self.task.val.labels
+            return self._evaluator.score_head(self._frozen.val, head.weight.detach(), bias, labels)
+        self._evaluator.refresh(self.network)
+        return self._evaluator.score(self.task.val)
 
     def _deploy(self, checkpoint: int, keep: Keep) -> None:
         """Note which state a checkpoint deploys, and hand it over the first time."""
@@ -212,6 +244,9 @@ class FineTuning:
 
     def _settle(self) -> None:
         """Write down the steps since the last time, up to the first loss that is not finite."""
+        for step, numbers in self._looks:
+            self.history.dynamics.append(Observed(step, *map(_finite, numbers.tolist())))
+        self._looks.clear()
         values = torch.stack(self._pending).tolist() if self._pending else []
         self._pending.clear()
         for loss, norm in zip(values[::2], values[1::2], strict=True):
@@ -224,6 +259,13 @@ class FineTuning:
 
     def _head_norm(self) -> Tensor:
         return torch.linalg.vector_norm(self.network.head.weight.detach())
+
+
+def frozen_features(
+    network: Network, recipe: Recipe, task: Task, evaluator: Evaluator
+) -> FrozenFeatures:
+    """Features under a network's body as it is now, for runs of a recipe."""
+    return FrozenFeatures(network, task.train, task.val, flip=recipe.flip, evaluator=evaluator)
 
 
 def copy_state(network: Network) -> dict[str, Tensor]:

@@ -14,7 +14,15 @@ import math
 from collections.abc import Iterable
 from fractions import Fraction
 
-__all__ = ["images_gained", "warmup_end"]
+from fastpipe.config.recipe import Recipe
+
+__all__ = ["images_gained", "starts_frozen", "warmup_end"]
+
+
+def starts_frozen(recipe: Recipe) -> bool:
+    """Whether the body stays as it is, in inference mode, from the first step on."""
+    moves = recipe.beta > 0 and recipe.warmup == "none"
+    return not moves and (recipe.body_mode == "inference" or recipe.warmup == "frozen-stats")
 
 
 def images_gained(gain: float, images: int) -> int:

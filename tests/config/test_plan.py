@@ -66,7 +66,7 @@ CHANGES = [
     ("settings: {downloads: elsewhere}", set()),
     # a study's own words and selection
     ("studies: {demo: {title: Another}}", COLLECTED),
-    ("studies: {demo: {claims: [A7]}}", {"report"}),
+    ("studies: {demo: {claims: [A7]}}", COLLECTED),
     ("studies: {demo: {arms: {first: {role: baseline}}}}", COLLECTED),
     ("studies: {demo: {seeds: 2}}", COLLECTED),
 ]  # fmt: skip
@@ -100,7 +100,7 @@ ADDITIONS = [
     ("studies: {demo: {arms: {first: {snapshots: [net@all]}}}}", COLLECTED),
     ("studies: {demo: {scales: {demo: {}, big: {seeds: 20}}}}", set()),
     ("studies: {other: {title: T, arms: {x: {recipe: fast, snapshots: [net@all], targets: [own]}}}}", set()),
-    ("studies: {demo: {includes: [other]}, other: {title: T, arms: {x: {recipe: fast, snapshots: [net@0], targets: [own]}}}}", set()),
+    ("studies: {demo: {includes: [other]}, other: {title: T, arms: {x: {recipe: fast, snapshots: [net@0], targets: [own]}}}}", COLLECTED),
     ("sources: {net: {snapshots: [0, 0.25, 0.5, 2]}}", COLLECTED),
     ("sources: {net: {snapshots: [0, 0.5, 1.5, 2]}}", COLLECTED),
 ]  # fmt: skip
@@ -276,8 +276,12 @@ def test_the_jobs_of_a_study_and_of_those_it_includes(config: Make) -> None:
         return [job.folder.name for job in plan.jobs(target) if job.stage == "report"]
 
     assert reports("demo") == ["demo"]
-    assert reports("both") == ["other", "third"]
-    assert reports("both-big") == ["other-big", "third"]
+    assert reports("both") == ["both"]
+    assert {runs.snapshot.source for runs in plan.runs("both")} == {"net"}
+    specs = [json.loads(plan.collect(target).spec) for target in ("both", "both-big")]
+    names = [[study["name"] for study in spec["studies"]] for spec in specs]
+    assert names == [["both", "other", "third"], ["both-big", "other-big", "third"]]
+    assert [arm["study"] for arm in specs[1]["arms"]] == ["other-big", "third"]
 
 
 def test_the_graph_of_the_small_study(config: Make) -> None:

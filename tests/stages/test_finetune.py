@@ -25,7 +25,10 @@ from fastpipe.stages.finetune import FinetuneSpec, finetune
 from fastpipe.training import resumption
 from fastpipe.training.protocol import deployment_steps, validation_steps
 
-TABLES = ["deployments.parquet", "runs.parquet", "steps.parquet", "validations.parquet"]
+TABLES = [
+    f"{name}.parquet"
+    for name in ("deployments", "dynamics", "layers", "runs", "steps", "validations")
+]
 IDENTITY = ["source", "epoch", "target", "recipe", "seed"]
 
 
@@ -158,12 +161,21 @@ def test_columns_and_their_types(pack):
         },
         "validations.parquet": {
             "step": "int64", "phase": "string", "loss": "double", "top1": "double",
-            "correct": "int64", "images": "int64",
+            "top5": "double", "correct": "int64", "images": "int64",
+        },
+        "dynamics.parquet": {
+            "step": "int64", "squared_error": "double", "entropy": "double",
+            "soft_accuracy": "double", "feature_gradient": "double", "head_update": "double",
+            "body_update": "double",
+        },
+        "layers.parquet": {
+            "position": "int64", "layer": "string", "parameters": "int64", "distance": "double"
         },
         "deployments.parquet": {"step": "int64", "deployed_step": "int64"},
         "runs.parquet": {
             "steps": "int64", "status": "string", "diverged_step": "int64",
             "warmup_end_step": "int64", "body_distance": "double", "images": "int64",
+            "prototype_cosine": "double",
         },
     }  # fmt: skip
 
@@ -295,13 +307,14 @@ def test_weight_decay_and_order_of_seeds(pack):
 def test_a_diverged_run_is_recorded_and_the_others_go_on(pack, monkeypatch):
     from fastpipe.training.loop import FineTuning
 
-    logits = FineTuning._logits
+    features = FineTuning._features
 
-    def poisoned(self, images):
+    def poisoned(self, step):
+        batch, labels = features(self, step)
         bad = self.feed.seed == 0 and self.step >= 3
-        return logits(self, images) * (float("nan") if bad else 1.0)
+        return batch * (float("nan") if bad else 1.0), labels
 
-    monkeypatch.setattr(FineTuning, "_logits", poisoned)
+    monkeypatch.setattr(FineTuning, "_features", poisoned)
     out = pack()
     first, second = rows(out, "runs")
     assert (first["status"], first["diverged_step"], first["steps"]) == ("diverged", 4, 3)

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from fastpipe.config.recipe import Recipe
+from fastpipe.training.dynamics import Observed
 from fastpipe.training.history import Deployment, History, Step, Validation
 from fastpipe.training.loop import FineTuning, copy_state
 from fastpipe.training.resumption import (
@@ -78,7 +79,8 @@ def test_a_resumed_run_is_the_undisturbed_one_to_the_last_bit(network, task, tmp
 def test_a_history_survives_json(tmp_path):
     history = History(
         [Step(0, None, 0.1, False), Step(1, 1 / 3, math.pi, False), Step(2, None, 1e-300, True)],
-        [Validation(1, "warmup", 2 / 3, 0.1, 7, 70)],
+        [Observed(1, 0.9, 2.3, 0.1, 1e-9, 1 / 7, None)],
+        [Validation(1, "warmup", 2 / 3, 0.1, None, 7, 70)],
         [Deployment(0, 0), Deployment(1, 1)],
         diverged_step=2,
         warmup_end_step=None,

@@ -16,6 +16,8 @@ rule finetune:
         stale=stale("finetune"),
     output:
         steps="results/" + RUNS + "/steps.parquet",
+        dynamics="results/" + RUNS + "/dynamics.parquet",
+        layers="results/" + RUNS + "/layers.parquet",
         validations="results/" + RUNS + "/validations.parquet",
         deployments="results/" + RUNS + "/deployments.parquet",
         runs="results/" + RUNS + "/runs.parquet",

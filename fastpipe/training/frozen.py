@@ -1,0 +1,82 @@
+"""Features of a body that stays as it is, in inference mode: each image passes through it once.
+
+Feature extraction and the first phase of warm-up train only the head, on features that never
+change. They are computed in fp32 (once, so it costs little) with BatchNorm folded, and looked up
+by every later step and by every seed of a pack. Both mirrored views are kept if images are flipped.
+"""
+
+import torch
+from torch import Tensor
+
+from fastpipe.data.arrays import Split
+from fastpipe.evaluation.inference import Evaluator, images_per_batch
+from fastpipe.models.network import Network
+from fastpipe.training.feed import Feed
+
+__all__ = ["FrozenFeatures"]
+
+_LARGEST_BYTES = 2**31
+"""Features are looked up if all of them take no more than this, else computed at each step."""
+
+_AHEAD_IMAGES = 2**13
+"""Images of the coming steps that are passed through the body together."""
+
+
+class FrozenFeatures:
+    """Features of training batches and of the validation split under one body.
+
+    Args:
+        network: with the body; used now and never again.
+        train, val: the splits.
+        flip: whether batches are flipped at random.
+        evaluator: scores the validation split elsewhere in the run; gives its features here too.
+        remember: False computes the features of every batch anew: the reference for tests.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        train: Split,
+        val: Split,
+        *,
+        flip: bool,
+        evaluator: Evaluator,
+        remember: bool = True,
+    ):
+        self._train, self._images = train, len(train)
+        self._evaluator = Evaluator(network, precision="fp32")
+        self._device = network.head.weight.device
+        evaluator.refresh(network)
+        self.val = evaluator.features(val)
+        """Features of the validation split, [n, D]."""
+        views, length = self._images * (2 if flip else 1), network.head.in_features
+        self._remember = remember and views * length * 4 <= _LARGEST_BYTES
+        if self._remember:
+            self._rows = torch.empty(views, length, device=self._device)
+            self._known = torch.zeros(views, dtype=torch.bool)
+
+    def batch(self, feed: Feed, step: int) -> tuple[Tensor, Tensor]:
+        """Features [M, D], fp32, and labels [M] of a step."""
+        views = feed.views(step)
+        labels = feed.labels(views % self._images)
+        if not self._remember:
+            return self._compute(views).clone(), labels  # out of inference mode
+        if not self._known.index_select(0, views).all():
+            self._fill(feed, step, len(views))
+        return self._rows.index_select(0, views.to(self._device)), labels
+
+    def _fill(self, feed: Feed, step: int, batch: int) -> None:
+        """Compute what this step and the next ones need and is not there."""
+        steps = range(step, step + max(1, _AHEAD_IMAGES // batch))
+        wanted = torch.cat([feed.views(coming) for coming in steps]).unique()
+        wanted = wanted[~self._known[wanted]]
+        for part in wanted.split(images_per_batch(self._train.images.shape[-2:], self._device)):
+            self._rows[part.to(self._device)] = self._compute(part)
+        self._known[wanted] = True
+
+    def _compute(self, views: Tensor) -> Tensor:
+        images, _ = self._train.gather(views % self._images, self._device)
+        mirrored = (views >= self._images).nonzero().flatten().to(self._device)
+        if len(mirrored):
+            images[mirrored] = images[mirrored].flip(3)
+        return self._evaluator.features_of(images)
