@@ -10,6 +10,7 @@ from fastpipe.config.dataset import Dataset, FolderProvider, SklearnProvider, To
 from fastpipe.config.expansion import (
     BASE_SCALE,
     Target,
+    arm_overrides,
     invalid_values,
     parse_snapshot,
     renamed,
@@ -253,9 +254,7 @@ def _scale(config: Config, broken: set[Key], target: Target) -> Found:
             if source not in sources:
                 hint = nearest(source, sources)
                 yield (*key, "rates", name, source), f"no arm uses a source {source!r}; {hint}"
-    for field, value in target.scale.overrides.items():
-        for message in _override(Recipe(), field, value):
-            yield (*key, "overrides", field), message
+    yield from _scale_overrides(target)
     used = {
         "sources": sources,
         "datasets": {name for arm in arms for name in arm.targets},
@@ -268,6 +267,18 @@ def _scale(config: Config, broken: set[Key], target: Target) -> Found:
         if not sections:
             hint = nearest(old, used["sources"] | used["datasets"])
             yield (*key, "rename", old), f"no arm uses a source or dataset {old!r}; {hint}"
+
+
+def _scale_overrides(target: Target) -> Found:
+    key = ("studies", target.study_name, "scales", target.scale_name, "overrides")
+    targets = {name for arm in target.study.arms.values() for name in arm.targets}
+    for field, value in target.scale.overrides.items():
+        for name, single in value.items() if isinstance(value, dict) else [(None, value)]:
+            place = (*key, field) if name is None else (*key, field, name)
+            if name is not None and name not in targets:
+                yield place, f"no arm has a target {name!r}; {nearest(name, targets)}"
+            for message in _override(Recipe(), field, single):
+                yield place, message
 
 
 def _claims_judged(config: Config, name: str) -> set[str]:
@@ -327,18 +338,17 @@ def _snapshots(
 
 def _arm_recipe(config: Config, target: Target, key: Key, arm: Arm, datasets: list[str]) -> Found:
     base = config.recipes.get(arm.recipe, Recipe())
-    valid = not any(
-        message
-        for field, value in target.scale.overrides.items()
-        for message in _override(base, field, value)
-    )
+    valid = not list(_scale_overrides(target))
     found: dict[tuple[Key, str], None] = {}
     for source in dict.fromkeys(text.partition("@")[0] for text in arm.snapshots):
         own = list(_arm_overrides(target, key, arm, base, source))
         found |= dict.fromkeys(own)
-        if arm.recipe in config.recipes and valid and not own:
-            changes = target.scale.overrides | with_rates(target.scale, source, arm.overrides)
-            found |= dict.fromkeys(_arm_variants(config, key, arm.recipe, changes, datasets))
+        if arm.recipe not in config.recipes or not valid or own:
+            continue
+        for index, written in enumerate(arm.targets):
+            changes = arm_overrides(target.scale, arm, source, written)
+            where = ((*key, "targets", index), datasets[index])
+            found |= dict.fromkeys(_arm_variants(config, key, arm.recipe, changes, where))
     yield from found
 
 
@@ -355,8 +365,9 @@ def _arm_overrides(target: Target, key: Key, arm: Arm, base: Recipe, source: str
 
 
 def _arm_variants(
-    config: Config, key: Key, name: str, changes: dict[str, Override], datasets: list[str]
+    config: Config, key: Key, name: str, changes: dict[str, Override], where: tuple[Key, str]
 ) -> Found:
+    """What is wrong with the variants of an arm on one target (its place and its name)."""
     base = config.recipes[name]
     known = set(_recipe(base))
     for _, variant, recipe in variants(name, base, changes):
@@ -366,23 +377,23 @@ def _arm_variants(
         for field, message in _recipe(recipe):
             if (field, message) not in known:
                 yield (*key, "overrides", field), f"{variant}: {message}"
-        yield from _balance(config, key, variant, recipe, datasets)
+        for message in _balance(config, variant, recipe, where[1]):
+            yield where[0], message
 
 
-def _balance(config: Config, key: Key, variant: str, recipe: Recipe, datasets: list[str]) -> Found:
-    for index, name in enumerate(datasets):
-        if name not in config.datasets:
-            continue
-        classes = class_count(config.datasets[name])
-        if classes is not None and classes < 2:
-            yield (*key, "targets", index), f"{name} has {classes} class; a target needs two"
-        elif classes and recipe.batch_size % classes:
-            below = max(recipe.batch_size // classes, 1) * classes
-            message = (
-                f"{variant} has batch_size {recipe.batch_size}, which cannot hold the {classes} "
-                f"classes of {name} equally; use a multiple of {classes}, for example {below}"
-            )
-            yield (*key, "targets", index), message
+def _balance(config: Config, variant: str, recipe: Recipe, dataset: str) -> Iterator[str]:
+    """Why batches of a dataset cannot be balanced."""
+    if dataset not in config.datasets:
+        return
+    classes = class_count(config.datasets[dataset])
+    if classes is not None and classes < 2:
+        yield f"{dataset} has {classes} class; a target needs two"
+    elif classes and recipe.batch_size % classes:
+        below = max(recipe.batch_size // classes, 1) * classes
+        yield (
+            f"{variant} has batch_size {recipe.batch_size}, which cannot hold the {classes} "
+            f"classes of {dataset} equally; use a multiple of {classes}, for example {below}"
+        )
 
 
 def _misfit(config: Config, source: Source, dataset: str) -> Iterator[str]:

@@ -18,6 +18,7 @@ __all__ = [
     "BASE_SCALE",
     "Runs",
     "Target",
+    "arm_overrides",
     "invalid_values",
     "parse_snapshot",
     "renamed",
@@ -122,18 +123,34 @@ def runs_of(config: Config, target: Target) -> list[Runs]:
 def _arm(config: Config, target: Target, name: str, arm: Arm) -> Iterator[Runs]:
     scale = target.scale
     seeds = arm.seeds or scale.seeds or target.study.seeds
-    datasets = [scale.rename.get(dataset, dataset) for dataset in arm.targets]
     recipe = config.recipes[arm.recipe]
-    starts = {  # snapshot → the arm's variants there, in the order of its sweeps
-        snapshot: list(variants(arm.recipe, recipe, changes))
+    places = {  # where an arm's runs start and end → its variants there, in the order of its sweeps
+        (snapshot, scale.rename.get(dataset, dataset)): list(variants(arm.recipe, recipe, changes))
         for text in arm.snapshots
-        for changes in [scale.overrides | with_rates(scale, _source(text), arm.overrides)]
         for snapshot in parse_snapshot(config, renamed(scale, text))
+        for dataset in arm.targets
+        for changes in [arm_overrides(scale, arm, _source(text), dataset)]
     }
-    for place in range(len(next(iter(starts.values())))):
-        for snapshot, dataset in itertools.product(starts, dict.fromkeys(datasets)):
-            suffix, variant, changed = starts[snapshot][place]
+    for number in range(len(next(iter(places.values())))):
+        for (snapshot, dataset), found in places.items():
+            suffix, variant, changed = found[number]
             yield Runs(name + suffix, name, arm.role, snapshot, dataset, variant, changed, seeds)
+
+
+def arm_overrides(
+    scale: Scale, arm: Arm, source: str, target: str
+) -> dict[str, Scalar | list[Scalar]]:
+    """What an arm changes in its recipe from a source on a target (by their names in the arm).
+
+    Raises:
+        ValueError: see :func:`with_rates`.
+    """
+    general = {
+        field: value.get(target) if isinstance(value, dict) else value
+        for field, value in scale.overrides.items()
+    }
+    changed = {field: value for field, value in general.items() if value is not None}
+    return changed | with_rates(scale, source, arm.overrides)
 
 
 def _source(snapshot: str) -> str:

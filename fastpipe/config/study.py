@@ -55,8 +55,9 @@ class Scale(Model):
     """Claim → why it comes out as it does at this scale, found by a further experiment; shown
     beside the verdict, which is always computed."""
 
-    overrides: dict[str, Scalar] = Field(default_factory=dict)
-    """Recipe fields set in every arm, unless the arm sets them itself."""
+    overrides: dict[str, Scalar | dict[str, Scalar]] = Field(default_factory=dict)
+    """Recipe fields set in every arm, unless the arm sets them itself; one value, or one for each
+    target (by its name in the arms)."""
 
 
 class Study(Model):

@@ -6,14 +6,15 @@ by every later step and by every seed of a pack. Both mirrored views are kept if
 """
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from fastpipe.data.arrays import Split
 from fastpipe.evaluation.inference import Evaluator, images_per_batch
 from fastpipe.models.network import Network
 from fastpipe.training.feed import Feed
 
-__all__ = ["FrozenFeatures"]
+__all__ = ["FrozenFeatures", "head_gradient"]
 
 _LARGEST_BYTES = 2**31
 """Features are looked up if all of them take no more than this, else computed at each step."""
@@ -80,3 +81,29 @@ class FrozenFeatures:
         if len(mirrored):
             images[mirrored] = images[mirrored].flip(3)
         return self._evaluator.features_of(images)
+
+
+@torch.no_grad()
+def head_gradient(head: nn.Linear, features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean cross-entropy of a head on features; leaves its gradient −Δᵀ A / M in `.grad`.
+
+    What autograd does, in a third of the time, since nothing lies below the head.
+
+    Args:
+        head: W, and perhaps a bias.
+        features: A, [M, D].
+        labels: int64 [M].
+
+    Returns:
+        The loss, a scalar, and the logits [M, N].
+    """
+    logits = head(features)
+    log_probabilities = logits.log_softmax(1)
+    loss = F.nll_loss(log_probabilities, labels)
+    error = log_probabilities.exp_().div_(len(labels))  # −Δ / M, once the labels are taken off
+    own = labels[:, None]
+    error.scatter_add_(1, own, torch.full_like(own, -1 / len(labels), dtype=error.dtype))
+    head.weight.grad = error.T @ features
+    if head.bias is not None:
+        head.bias.grad = error.sum(0)
+    return loss, logits

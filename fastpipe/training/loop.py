@@ -18,7 +18,7 @@ from fastpipe.evaluation.inference import Evaluator, Score
 from fastpipe.models.network import Network, body_parameters, head_parameters, set_body_mode
 from fastpipe.training.dynamics import Look, Observed
 from fastpipe.training.feed import Feed
-from fastpipe.training.frozen import FrozenFeatures
+from fastpipe.training.frozen import FrozenFeatures, head_gradient
 from fastpipe.training.history import Deployment, History, Step, Validation
 from fastpipe.training.optimisers import build_optimiser
 from fastpipe.training.phases import warmup_end
@@ -154,21 +154,28 @@ class FineTuning:
     def _update(self, step: int) -> bool:
         """One optimiser update; False, and no update, if the loss is seen not to be finite."""
         features, labels = self._features(step)
-        logits = self.network.head(features)
-        loss = F.cross_entropy(logits, labels)
+        loss, logits = self._loss(features, labels)
         finite = not self._prompt or math.isfinite(loss.item())
         look = None
         if finite and step in self._looked_at:
             look = Look(self.network, features, logits, labels, self._body_moves)
-        if finite and loss.requires_grad:
-            loss.backward()
+        if finite:
+            if loss.requires_grad:
+                loss.backward()
             self.optimiser.step()
-            for parameter in self._parameters:
-                parameter.grad = None
+        for parameter in self._parameters:
+            parameter.grad = None
         if look:
             self._note(step, look)
         self._pending += [loss.detach(), self._head_norm()]
         return finite
+
+    def _loss(self, features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean cross-entropy and logits [M, N]."""
+        if self._is_frozen:
+            return head_gradient(self.network.head, features, labels)
+        logits = self.network.head(features)
+        return F.cross_entropy(logits, labels), logits
 
     def _features(self, step: int) -> tuple[Tensor, Tensor]:
         """Features [M, D] and labels [M] of a step; no graph for a body that does not move."""
