@@ -1,8 +1,19 @@
 """Backbones by name, known without importing torch; a test compares them with torchvision's."""
 
+OURS = ("small-cnn", "lenet5")
+"""Backbones of our own, which take images of any number of channels; others take three."""
+
+TIMM = "timm/"
+"""Before the names of timm's models, of which there are too many to list."""
+
+
+def is_timm(name: str) -> bool:
+    """Whether a backbone is one of timm's."""
+    return name.startswith(TIMM)
+
+
 BACKBONES = (
-    "small-cnn",
-    "lenet5",
+    *OURS,
     "alexnet",
     "convnext_base",
     "convnext_large",
