@@ -95,7 +95,7 @@ def _sources(plan: Plan, names: list[str], found: Audit) -> Table:
     for snapshot in dict.fromkeys(needed):
         source = plan.config.sources[snapshot.source]
         state = _STATES[found.state(plan.pretrain(snapshot))]
-        table.add_row(str(snapshot), source.backbone.name, source.dataset, state)
+        table.add_row(str(snapshot), source.backbone.name, source.dataset or "–", state)
     return table
 
 

@@ -83,15 +83,28 @@ def pretrain(
     spec: Spec,
     identity: Identity,
     out: Out,
-    dataset: Record,
+    dataset: Annotated[str, typer.Option(help="Record that vouches for its images, if any.")] = "",
     start: Annotated[str, typer.Option(help="Record of the snapshot to continue from.")] = "",
+    downloads: Annotated[Path, typer.Option(help="Cache of released weights.")] = Path("downloads"),
 ) -> None:
-    """One snapshot of a source."""
+    """One snapshot of a source: trained here, or of released weights."""
+    if json.loads(spec).get("library"):
+        from fastpipe.stages.released import ReleasedSpec, released
+
+        released(
+            _parse(ReleasedSpec, spec),
+            dataset=Path(dataset).parent if dataset else None,
+            downloads=downloads,
+            out=out.parent,
+            work=WORK,
+            identity=_one(identity),
+        )
+        return
     from fastpipe.stages.pretrain import PretrainSpec, pretrain
 
     pretrain(
         _parse(PretrainSpec, spec),
-        dataset=dataset.parent,
+        dataset=Path(dataset).parent,
         start=Path(start).parent if start else None,
         out=out.parent,
         work=WORK,

@@ -8,8 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from fastpipe.config.checks import class_count
+from fastpipe.config.classes import class_count
 from fastpipe.config.dataset import Dataset, FolderProvider, SklearnProvider, TorchvisionProvider
+from fastpipe.config.image_files import is_image
 from fastpipe.config.names import dataset_folder
 from fastpipe.config.plan import Job, Plan
 from fastpipe.training.protocol import deployment_steps, validation_steps
@@ -25,6 +26,9 @@ _KNOWN = {
     "SVHN": (73_257, 26_032),
     "STL10": (5_000, 8_000),
 }
+_KNOWN_WHOLE = {"Caltech256": 30_607}
+"""Images of datasets without a test split."""
+
 _START_UP_S = 3.0
 """Seconds of a job before its first image: importing torch, reading arrays."""
 
@@ -52,13 +56,15 @@ def split_sizes(name: str, dataset: Dataset) -> Sizes:
     classes = class_count(dataset)
     if raw is None or classes is None:
         return Sizes(None, None, None)
-    everything = class_count(dataset.model_copy(update={"classes": None})) or classes
+    unselected = {"classes": None, "without_classes": ()}
+    everything = class_count(dataset.model_copy(update=unselected)) or classes
     train, test = (round(count * classes / everything) for count in raw)
     if dataset.train_per_class:
         train = min(train, dataset.train_per_class * classes)
     if dataset.test_per_class:
         test = min(test, dataset.test_per_class * classes)
-    val = round(train * dataset.validation)
+    exact = dataset.validation_per_class
+    val = round(train * dataset.validation) if exact is None else exact * classes
     return Sizes(train - val, val, test)
 
 
@@ -74,6 +80,8 @@ def _raw_sizes(dataset: Dataset) -> tuple[int, int] | None:
     for provider in dataset.providers:
         if isinstance(provider, TorchvisionProvider) and provider.name in _KNOWN:
             return _KNOWN[provider.name]
+        if isinstance(provider, TorchvisionProvider) and provider.name in _KNOWN_WHOLE:
+            return _cut(_KNOWN_WHOLE[provider.name], dataset.test)
         if isinstance(provider, SklearnProvider):
             return _cut(1_797, dataset.test)
         if isinstance(provider, FolderProvider):
@@ -89,7 +97,7 @@ def _cut(total: int, test: float) -> tuple[int, int]:
 
 
 def _count_files(folder: Path) -> int:
-    return sum(len(files) for _, _, files in os.walk(folder))
+    return sum(is_image(name) for _, _, files in os.walk(folder) for name in files)
 
 
 class Estimate:
@@ -134,6 +142,8 @@ class Estimate:
         return sizes.train + sizes.val + sizes.test
 
     def _pretrain(self, spec: dict[str, Any]) -> float:
+        if self.plan.config.sources[spec["source"]].library:
+            return 0
         snapshots = [0.0, *self.plan.config.sources[spec["source"]].snapshots]
         before = max((epoch for epoch in snapshots if epoch < spec["epoch"]), default=spec["epoch"])
         return (spec["epoch"] - before) * self.sizes(spec["dataset"]).train

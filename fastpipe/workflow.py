@@ -106,8 +106,8 @@ class Graph:
         return [ancient(path) for path in paths if forced or Path(path).exists()]
 
     def own_dataset(self, wildcards: Any) -> str:
-        """The dataset that the source in the wildcards was trained on."""
-        return self.plan.config.sources[wildcards.source].dataset
+        """The dataset that the source in the wildcards was trained on; "" if it has none."""
+        return self.plan.config.sources[wildcards.source].dataset or ""
 
     def predecessor(self, wildcards: Any) -> Snapshot | None:
         """The snapshot that the one in the wildcards continues from."""

@@ -11,7 +11,8 @@ class Backbone(Model):
     """A body φ with D features, by name."""
 
     name: str = "small-cnn"
-    """`small-cnn`, `lenet5`, or any classification model of torchvision (`resnet18`, …)."""
+    """`small-cnn`, `lenet5`, any classification model of torchvision (`resnet18`, …), or one of
+    timm, written `timm/` and its name (`timm/resnet18`)."""
 
     widths: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(16, 32, 64), min_length=1)
     """`small-cnn` only: channels after each 3×3 convolution. The first, and every one that is wider

@@ -2,11 +2,22 @@
 
 from fastpipe.config.backbone import Backbone
 
-__all__ = ["BACKBONES", "has_skips"]
+__all__ = ["BACKBONES", "OURS", "TIMM", "has_skips", "is_timm"]
+
+OURS = ("small-cnn", "lenet5")
+"""Backbones of our own, which take images of any number of channels; others take three."""
+
+TIMM = "timm/"
+"""Before the names of timm's models, of which there are too many to list."""
+
+
+def is_timm(name: str) -> bool:
+    """Whether a backbone is one of timm's."""
+    return name.startswith(TIMM)
+
 
 BACKBONES = (
-    "small-cnn",
-    "lenet5",
+    *OURS,
     "alexnet",
     "convnext_base",
     "convnext_large",

@@ -4,9 +4,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from fastpipe.config.backbone_names import BACKBONES
-from fastpipe.config.config import Config
-from fastpipe.config.dataset import Dataset, FolderProvider, SklearnProvider, TorchvisionProvider
+from fastpipe.config.backbone_names import OURS
+from fastpipe.config.classes import class_count, dataset_problems
+from fastpipe.config.config import Config, source_channels
+from fastpipe.config.dataset import Dataset
 from fastpipe.config.expansion import (
     BASE_SCALE,
     Target,
@@ -21,10 +22,11 @@ from fastpipe.config.expansion import (
 from fastpipe.config.names import STAGES, Snapshot
 from fastpipe.config.problems import nearest
 from fastpipe.config.recipe import Recipe
+from fastpipe.config.released import backbone_problem, released_problems
 from fastpipe.config.source import Source
 from fastpipe.config.study import Arm, Override, Scalar
 
-__all__ = ["class_count", "cross_check", "exhibit_id"]
+__all__ = ["cross_check", "exhibit_id"]
 
 Key = tuple[str | int, ...]
 Found = Iterator[tuple[Key, str]]
@@ -35,11 +37,6 @@ CLAIMS = Path(__file__).parent.parent / "reporting" / "claims"
 EXHIBITS = CLAIMS.parent / "exhibits"
 """Holds one module for each exhibit, named after it: `a_f3.py`, `head_norm.py`."""
 
-_TORCHVISION_CLASSES = {
-    **dict.fromkeys(["MNIST", "FashionMNIST", "KMNIST", "QMNIST", "CIFAR10", "SVHN", "STL10"], 10),
-    "CIFAR100": 100,
-    "ImageNet": 1000,
-}
 _LONGEST_NAME = 200
 _RULES = {"all", *STAGES}
 """Names of rules, by which Snakemake knows its targets; a study needs another."""
@@ -56,6 +53,8 @@ def cross_check(config: Config, broken: set[Key]) -> Found:
         if 2 * dataset.margin >= dataset.size:
             message = f"a margin of {dataset.margin} px leaves nothing of {dataset.size} px"
             yield ("datasets", name, "margin"), message
+        for field, message in dataset_problems(dataset):
+            yield ("datasets", name, *field), message
     for name, source in config.sources.items():
         yield from _source(config, broken, name, source)
     for name, recipe in config.recipes.items():
@@ -72,27 +71,6 @@ def exhibit_id(module: str) -> str:
     """The exhibit that a module holds: those of a paper have a capital letter and a number."""
     name = module.replace("_", "-")
     return name.upper() if re.fullmatch(r"[a-d]-[ft][0-9]+", name) else name
-
-
-def class_count(dataset: Dataset) -> int | None:
-    """Number of classes if it can be told without preparing the dataset."""
-    if dataset.classes is not None:
-        return len(dataset.classes)
-    for provider in dataset.providers:
-        if isinstance(provider, SklearnProvider):
-            return 10
-        if isinstance(provider, TorchvisionProvider) and provider.name in _TORCHVISION_CLASSES:
-            return _TORCHVISION_CLASSES[provider.name]
-        if isinstance(provider, FolderProvider):
-            return _subfolder_count(Path(provider.path).expanduser())
-    return None
-
-
-def _subfolder_count(folder: Path) -> int | None:
-    folder = folder / "train" if (folder / "train").is_dir() else folder
-    if not folder.is_dir():
-        return None
-    return sum(1 for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
 
 
 def _missing(config: Config, broken: set[Key], section: str, name: str) -> str | None:
@@ -113,15 +91,19 @@ def _same_name_but_for_case(config: Config) -> Found:
 
 def _source(config: Config, broken: set[Key], name: str, source: Source) -> Found:
     key = ("sources", name)
-    if message := _missing(config, broken, "datasets", source.dataset):
+    for field in ("dataset", "snapshots"):
+        if not getattr(source, field) and source.library is None:
+            yield (*key, field), "is missing"
+    for below, message in released_problems(source):
+        yield (*key, *below), message
+    if source.dataset and (message := _missing(config, broken, "datasets", source.dataset)):
         yield (*key, "dataset"), message
-    if source.backbone.name not in BACKBONES:
-        hint = nearest(source.backbone.name, BACKBONES)
-        yield (*key, "backbone", "name"), f"unknown backbone {source.backbone.name!r}; {hint}"
+    if message := backbone_problem(source.backbone.name):
+        yield (*key, "backbone", "name"), message
     elif source.dataset in config.datasets:
         yield from _backbone(key, source, config.datasets[source.dataset])
     for index, epoch in enumerate(source.snapshots):
-        if not 0 <= epoch <= source.epochs:
+        if source.library is None and not 0 <= epoch <= source.epochs:
             message = f"snapshot {epoch:g} is outside the source's epochs (0 to {source.epochs:g})"
             yield (*key, "snapshots", index), message
     if len(set(source.snapshots)) < len(source.snapshots):
@@ -135,7 +117,7 @@ def _backbone(key: Key, source: Source, dataset: Dataset) -> Found:
     if name == "lenet5" and dataset.size not in (28, 32):
         message = f"lenet5 takes images of 28 or 32 px; {source.dataset} has {dataset.size}"
         yield (*key, "backbone", "name"), message
-    if name not in ("small-cnn", "lenet5") and dataset.channels != 3:
+    if name not in OURS and dataset.channels != 3:
         message = f"{name} takes 3 channels; set `channels: 3` in dataset {source.dataset}"
         yield (*key, "backbone", "name"), message
 
@@ -398,15 +380,17 @@ def _balance(config: Config, variant: str, recipe: Recipe, dataset: str) -> Iter
 
 def _misfit(config: Config, source: Source, dataset: str) -> Iterator[str]:
     """Why a source's network cannot take the images of a dataset."""
-    own, other = config.datasets.get(source.dataset), config.datasets.get(dataset)
-    if own is None or other is None:
+    own, other = config.datasets.get(source.dataset or ""), config.datasets.get(dataset)
+    if other is None or (own is None and source.dataset is not None):
         return
-    if own.channels != other.channels:
+    whose = f"the source was trained on {{}} ({source.dataset})" if own else "its weights take {}"
+    channels = source_channels(config, source)
+    if channels != other.channels:
         yield (
-            f"{dataset} has channels: {other.channels}, but the source was trained on "
-            f"channels: {own.channels} ({source.dataset}); give both the same"
+            f"{dataset} has channels: {other.channels}, but "
+            f"{whose.format(f'channels: {channels}')}; give both the same"
         )
-    if own.size != other.size and source.backbone.name == "lenet5":
+    if own and own.size != other.size and source.backbone.name == "lenet5":
         yield (
             f"{dataset} has {other.size} px, but lenet5 was trained at {own.size} px "
             f"({source.dataset}); give both the same `size`"

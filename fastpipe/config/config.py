@@ -27,3 +27,10 @@ class Config:
     sources: dict[str, Source]
     recipes: dict[str, Recipe]
     studies: dict[str, Study]
+
+
+def source_channels(config: Config, source: Source) -> int:
+    """Channels of the images that a source takes: of its dataset's, or as its weights say."""
+    if source.dataset is not None:
+        return config.datasets[source.dataset].channels
+    return len(source.mean or source.std or (0.0, 0.0, 0.0))

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from fastpipe.config.model import Model
+from fastpipe.config.model import Model, Sha256
 
 
 class TorchvisionProvider(Model):
@@ -56,9 +56,6 @@ Provider = Annotated[
 ]
 
 
-Sha256 = Annotated[str, Field(pattern=r"^[0-9A-Fa-f]{64}$")]
-
-
 class Dataset(Model):
     """Images and labels with splits `train`, `val` and `test`, prepared once as uint8 arrays."""
 
@@ -81,6 +78,9 @@ class Dataset(Model):
     classes: tuple[str, ...] | None = None
     """Keep only these classes, in this order; default: all, in the provider's order."""
 
+    without_classes: tuple[str, ...] = ()
+    """Leave these classes out, for example `257.clutter` of Caltech-256."""
+
     train_per_class: int | None = Field(default=None, ge=2)
     """At most this many images per class in train and val together; default: all."""
 
@@ -89,6 +89,9 @@ class Dataset(Model):
 
     validation: float = Field(default=0.05, gt=0, lt=1)
     """Fraction of the training images held out for validation, stratified by class."""
+
+    validation_per_class: int | None = Field(default=None, ge=1)
+    """Exactly this many validation images of each class, instead of the fraction `validation`."""
 
     test: float = Field(default=0.2, gt=0, lt=1)
     """Fraction held out for testing where the provider has no test split, stratified by class."""

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 
 class Model(BaseModel):
@@ -30,3 +30,6 @@ Name = Annotated[
 ]
 """A name that becomes a folder: letters, digits, dot, dash, underscore. The signs @ + = / are
 used by snapshots and variants and so are not allowed."""
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9A-Fa-f]{64}$")]
+"""A SHA-256 in hexadecimal."""

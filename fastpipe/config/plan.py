@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fastpipe.config.backbone_names import has_skips
-from fastpipe.config.config import Config
+from fastpipe.config.config import Config, source_channels
 from fastpipe.config.expansion import Runs, Target, parse_snapshot, runs_of, study_targets
 from fastpipe.config.fingerprint import fingerprint
 from fastpipe.config.listing import listings
@@ -28,7 +28,7 @@ from fastpipe.config.names import (
     snapshot_folder,
     study_folder,
 )
-from fastpipe.config.source import Pretraining
+from fastpipe.config.source import Pretraining, Source
 from fastpipe.files import canonical_json
 
 __all__ = ["Job", "Plan"]
@@ -139,6 +139,8 @@ class Plan:
     @_once
     def pretrain(self, snapshot: Snapshot) -> Job:
         source = self.config.sources[snapshot.source]
+        if source.library is not None:
+            return self._released(snapshot, source)
         training = source.model_dump(mode="json", include=set(Pretraining.model_fields))
         if source.schedule == "constant":
             del training["epochs"]  # so that a snapshot further on changes none of the others
@@ -154,6 +156,19 @@ class Plan:
         if origin := self.origin(snapshot.source):
             inputs |= self.pretrain(origin).records
         return self._job("pretrain", snapshot_folder(snapshot), spec, inputs)
+
+    def _released(self, snapshot: Snapshot, source: Source) -> Job:
+        released = ("dataset", "library", "weights", "mean", "std", "sha256")
+        file = source.file
+        spec = {
+            "source": snapshot.source,
+            "epoch": float(snapshot.epoch),
+            **source.model_dump(mode="json", include={"backbone", *released}),
+            "channels": source_channels(self.config, source),
+            "bytes": file.stat().st_size if file and file.is_file() else None,
+        }
+        inputs = self._split_inputs(source.dataset, "train") if source.dataset else {}
+        return self._job("pretrain", snapshot_folder(snapshot), spec, inputs, code="released")
 
     def origin(self, source: str) -> Snapshot | None:
         """The other source's snapshot that a source starts from."""
@@ -259,7 +274,7 @@ class Plan:
         declared = self.config.sources[source]
         return {
             "backbone": declared.backbone.model_dump(mode="json"),
-            "channels": self.config.datasets[declared.dataset].channels,
+            "channels": source_channels(self.config, declared),
             "compute": self.config.settings.compute.model_dump(mode="json"),
         }
 
@@ -297,7 +312,12 @@ class Plan:
 
     def pairs(self, target: str) -> list[tuple[Snapshot, str]]:
         """(snapshot, target dataset) pairs, for which the domain similarity is computed."""
-        return list(dict.fromkeys((runs.snapshot, runs.target) for runs in self.runs(target)))
+        pairs = dict.fromkeys((runs.snapshot, runs.target) for runs in self.runs(target))
+        return [pair for pair in pairs if self._has_images(pair[0])]
+
+    def _has_images(self, snapshot: Snapshot) -> bool:
+        """Whether the source has a dataset: for forgetting, and to compare with a target."""
+        return self.config.sources[snapshot.source].dataset is not None
 
     def datasets(self, target: str) -> list[str]:
         """Datasets fine-tuned on and those of the sources."""
@@ -305,7 +325,7 @@ class Plan:
         for snapshot in self.snapshots(target):
             chain = self.snapshots_for(snapshot)
             needed += [self.config.sources[part.source].dataset for part in chain]
-        return list(dict.fromkeys(needed))
+        return list(dict.fromkeys(name for name in needed if name is not None))
 
     def jobs(self, target: str) -> list[Job]:
         """Every job of a study target, inputs before their users."""
@@ -331,9 +351,8 @@ class Plan:
         features = [self.features(*pair) for pair in dict.fromkeys([*sorted(own), *pairs])]
         similarities = [self.similarity(*pair) for pair in pairs]
         packs = self.packs(target)
-        runs = [
-            stage(pack) for stage in (self.finetune, self.deploy, self.forgetting) for pack in packs
-        ]
+        runs = [stage(pack) for stage in (self.finetune, self.deploy) for pack in packs]
+        runs += [self.forgetting(pack) for pack in packs if self._has_images(pack.snapshot)]
         return [*datasets, *sources, *features, *similarities, *runs]
 
     @_once
@@ -391,11 +410,16 @@ class Plan:
             "target": pack.target,
             "recipe": pack.variant,
             "path": str(pack_folder(pack)),
+            "forgetting": self._has_images(pack.snapshot),
             "seeds": [seed for seed in pack.seeds if seed < wanted],
         }
 
-    def _job(self, stage: str, folder: Path, spec: Spec, inputs: Mapping[Path, str]) -> Job:
-        text, code, upstream = canonical_json(spec), _stage_code(stage), _hash(*inputs.values())
+    def _job(
+        self, stage: str, folder: Path, spec: Spec, inputs: Mapping[Path, str], code: str = ""
+    ) -> Job:
+        """A job with one record; `code` is the module of its stage, if not named after it."""
+        text, upstream = canonical_json(spec), _hash(*inputs.values())
+        code = _stage_code(code or stage)
         identity = (f"{stage}.json", _hash(stage, text, code, upstream))
         return Job(stage, folder, text, code, upstream, tuple(inputs), (identity,))
 

@@ -44,8 +44,9 @@ def choose(options: Dataset, provided: Provided) -> tuple[list[str], dict[SplitN
     """The classes, and the pictures of each split.
 
     Where the provider has no test split, the fraction `test` is set aside first; of what remains,
-    at most `train_per_class` are taken, and of those the fraction `validation`. So neither limit
-    nor fraction of one split moves an image of another, but for the fraction `test` itself.
+    at most `train_per_class` are taken, and of those the fraction `validation`, or exactly
+    `validation_per_class` of each class. So neither limit nor fraction of one split moves an image
+    of another, but for the fraction `test` itself.
 
     Raises UserError naming class and split: an unknown class, fewer than two classes, a label
     out of range, a class without images or with too few for its splits.
@@ -61,8 +62,7 @@ def choose(options: Dataset, provided: Provided) -> tuple[list[str], dict[SplitN
         test = _by_class(options, provided, provided.test, classes, "test")
     train = [group[: options.train_per_class] for group in train]
     test = [group[: options.test_per_class] for group in test]
-    _need(train, classes, 2, "one for train and one for val, which would be empty")
-    held = apportion([len(group) for group in train], options.validation)
+    held = _held_for_validation(options, train, classes)
     val = [group[:count] for group, count in zip(train, held, strict=True)]
     train = [group[count:] for group, count in zip(train, held, strict=True)]
     return classes, {
@@ -72,10 +72,22 @@ def choose(options: Dataset, provided: Provided) -> tuple[list[str], dict[SplitN
     }
 
 
+def _held_for_validation(
+    options: Dataset, train: Sequence[np.ndarray], classes: Sequence[str]
+) -> list[int]:
+    """How many images of each class are held out for validation; each keeps one to train on."""
+    exact = options.validation_per_class
+    if exact is None:
+        _need(train, classes, 2, "one for train and one for val, which would be empty")
+        return apportion([len(group) for group in train], options.validation)
+    _need(train, classes, exact + 1, f"{exact} for val (validation_per_class) and one for train")
+    return [exact] * len(train)
+
+
 def _classes(options: Dataset, provided: Provided) -> list[str]:
     known, wanted = list(provided.classes), options.classes
     classes = known if wanted is None else list(wanted)
-    for name in classes:
+    for name in [*classes, *options.without_classes]:
         if classes.count(name) > 1:
             raise UserError(f"class {name!r} occurs twice. Every class needs its own name.")
         if name not in known:
@@ -84,6 +96,7 @@ def _classes(options: Dataset, provided: Provided) -> list[str]:
             raise UserError(
                 f"there is no class {name!r} among the {len(known)} classes provided{hint}"
             )
+    classes = [name for name in classes if name not in options.without_classes]
     if len(classes) < 2:
         raise UserError(
             f"a dataset needs at least two classes, this has only {classes}. Add images of another."
@@ -109,7 +122,7 @@ def _by_class(
     if empty:
         raise UserError(
             f"no image in {split} of class {', '.join(map(repr, empty))}. "
-            "Add images, or leave the class out with `classes`."
+            f"Add images, or leave the class out with `without_classes`.{_left_out(provided)}"
         )
     return chosen
 
@@ -123,8 +136,14 @@ def _need(groups: Sequence[np.ndarray], classes: Sequence[str], least: int, why:
     if few:
         raise UserError(
             f"too few training images: class {', class '.join(few)}; at least {least} are needed, "
-            f"{why}. Add images, or leave the class out with `classes`."
+            f"{why}. Add images, or leave the class out with `without_classes`."
         )
+
+
+def _left_out(provided: Provided) -> str:
+    """A hint at files whose suffix was not taken for an image's."""
+    found = ", ".join(f"{count} {suffix}" for suffix, count in provided.other_files.items())
+    return f" Files that are no images by their suffix were left out: {found}." if found else ""
 
 
 def _chosen(pictures: Pictures, groups: Sequence[np.ndarray]) -> Chosen:
@@ -286,7 +305,7 @@ def refuse_unreadable(
     if empty:
         raise UserError(
             f"no readable image is left of {', '.join(empty)}. "
-            "Add images, or leave the class out with `classes`."
+            "Add images, or leave the class out with `without_classes`."
         )
 
 
@@ -321,6 +340,8 @@ def card(
         "std": std,
         "unreadable": unreadable,
         "unreadable_count": len(unreadable),
+        "other_files": provided.other_files,
+        "other_files_count": sum(provided.other_files.values()),
     } | _duplicates(written)
 
 

@@ -1,22 +1,32 @@
 """Bodies: networks that end in D features, for a linear head to classify.
 
-Two small ones of our own, and every classification model of torchvision that ends in a linear
-layer. A body maps normalised images [M, C, H, W] to features [M, D].
+Two small ones of our own, every classification model of torchvision that ends in a linear layer,
+and timm's. A body maps normalised images [M, C, H, W] to features [M, D].
 """
 
 import copy
 import difflib
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from fastpipe.config.backbone import Backbone
-from fastpipe.config.backbone_names import BACKBONES
+from fastpipe.config.backbone_names import BACKBONES, OURS, TIMM, is_timm
 from fastpipe.errors import UserError
 
-__all__ = ["EXCLUDED", "build_body", "check_size", "detach_head", "lenet5", "small_cnn"]
+__all__ = [
+    "EXCLUDED",
+    "build_body",
+    "check_size",
+    "detach_head",
+    "head_place",
+    "lenet5",
+    "small_cnn",
+    "timm_model",
+    "torchvision_model",
+]
 
 EXCLUDED = dict.fromkeys(
     ("squeezenet1_0", "squeezenet1_1"),
@@ -110,10 +120,10 @@ def build_body(
     Everything random comes from `generator`; the global random state is left as it was.
 
     Raises:
-        UserError: unknown backbone, or a torchvision model with other than 3 channels.
+        UserError: unknown backbone, or a library's model with other than 3 channels.
     """
     _check_name(backbone.name)
-    if backbone.name not in ("small-cnn", "lenet5") and channels != 3:
+    if backbone.name not in OURS and channels != 3:
         raise UserError(
             f"backbone {backbone.name!r} takes images of 3 channels, not {channels}. Set the "
             "dataset's `channels` to 3, or choose small-cnn or lenet5."
@@ -126,14 +136,17 @@ def build_body(
             return body, backbone.widths[-1]
         if backbone.name == "lenet5":
             return lenet5(channels), 84
-        body, head = detach_head(_torchvision_model(backbone.name))
+        if is_timm(backbone.name):
+            body = timm_model(backbone.name, num_classes=0)
+            return body, getattr(body, "head_hidden_size", None) or body.num_features
+        body, head = detach_head(torchvision_model(backbone.name))
         return body, head.in_features
 
 
 def _check_name(name: str) -> None:
     if name in EXCLUDED:
         raise UserError(f"backbone {name!r} cannot be used: {EXCLUDED[name]}. Choose another one.")
-    if name not in BACKBONES:
+    if name not in BACKBONES and not is_timm(name):
         near = difflib.get_close_matches(name.lower(), BACKBONES, n=1, cutoff=0.0)[0]
         raise UserError(
             f"backbone {name!r} is unknown. The nearest name is {near!r}; valid are small-cnn, "
@@ -141,7 +154,7 @@ def _check_name(name: str) -> None:
         )
 
 
-def _torchvision_model(name: str) -> nn.Module:
+def torchvision_model(name: str) -> nn.Module:
     """Torchvision's model with random weights and without auxiliary classifiers."""
     import torchvision
 
@@ -149,6 +162,39 @@ def _torchvision_model(name: str) -> nn.Module:
     auxiliary = {"googlenet", "inception_v3"}
     options = {"aux_logits": False, "init_weights": True} if name in auxiliary else {}
     return torchvision.models.get_model(name, weights=None, **options)
+
+
+def timm_model(name: str, **options: Any) -> nn.Module:
+    """timm's model `timm/name`, or `timm/name.tag`, with random weights unless asked otherwise.
+
+    Raises:
+        UserError: timm is not installed, or has no such model.
+    """
+    try:
+        import timm
+    except ImportError:
+        raise UserError(
+            f"backbone {name!r} needs timm, which is not installed. Run: pip install timm"
+        ) from None
+    short = name.removeprefix(TIMM)
+    model = short.partition(".")[0]
+    if not timm.is_model(model):
+        close = difflib.get_close_matches(model, timm.list_models(), n=1)
+        hint = f" Did you mean {TIMM + close[0]!r}?" if close else ""
+        raise UserError(f"timm has no model {model!r}.{hint}")
+    return timm.create_model(short, **{"pretrained": False} | options)
+
+
+def head_place(model: nn.Module) -> str:
+    """Name of a classifier's last linear layer, its head.
+
+    Raises:
+        ValueError: the model has no linear layer.
+    """
+    linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+    if not linear:
+        raise ValueError(f"{type(model).__name__} has no linear layer to detach")
+    return linear[-1]
 
 
 def detach_head(model: nn.Module) -> tuple[nn.Module, nn.Linear]:
@@ -160,11 +206,9 @@ def detach_head(model: nn.Module) -> tuple[nn.Module, nn.Linear]:
     Raises:
         ValueError: the model has no linear layer.
     """
-    linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
-    if not linear:
-        raise ValueError(f"{type(model).__name__} has no linear layer to detach")
-    head = model.get_submodule(linear[-1])
-    parent, _, child = linear[-1].rpartition(".")
+    place = head_place(model)
+    head = model.get_submodule(place)
+    parent, _, child = place.rpartition(".")
     setattr(model.get_submodule(parent), child, nn.Identity())
     return model, head
 

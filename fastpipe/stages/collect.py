@@ -75,6 +75,14 @@ class CollectedPack(Model):
     recipe: str
     seeds: tuple[int, ...]
     """Seeds wanted; a pack is a whole block and may hold more."""
+    forgetting: bool = True
+    """Whether the source has images of its own; if not, the pack has no rows on forgetting."""
+
+    @property
+    def tables(self) -> dict[str, tuple[str, ...]]:
+        """Tables of the pack, by the stage that writes them."""
+        stages = [stage for stage in _PACK_FILES if self.forgetting or stage != "forgetting"]
+        return {stage: _PACK_FILES[stage] for stage in stages}
 
 
 class CollectedDataset(Model):
@@ -173,7 +181,7 @@ def _files_read(spec: CollectSpec) -> dict[str, list[str]]:
     """Record → its outputs that are read. Most records are only asked for their identity."""
     read: dict[str, list[str]] = {record: [] for record in spec.records}
     for pack in spec.packs:
-        for stage, tables in _PACK_FILES.items():
+        for stage, tables in pack.tables.items():
             read[f"{pack.path}/{stage}.json"] = [f"{table}.parquet" for table in tables]
     for dataset in spec.datasets:
         read[f"{dataset.path}/prepare-test.json"] = ["card.json"]
@@ -249,10 +257,11 @@ def _fill(database: StudyDatabase, spec: CollectSpec) -> None:
                 for pair in spec.similarities
             ),
         )
-    for tables in _PACK_FILES.values():
+    for stage, tables in _PACK_FILES.items():
+        packs = [pack for pack in spec.packs if stage in pack.tables]
         for table in tables:
             if table != "runs":
-                database.insert_parquet(table, _pack_tables(database, spec, table))
+                database.insert_parquet(table, _pack_tables(database, packs, table))
     database.finish(_staged_runs(database, spec.packs))
 
 
@@ -323,12 +332,14 @@ def _history(database: StudyDatabase, snapshots: tuple[CollectedSnapshot, ...]) 
     return named.sort_by([("source", "ascending"), ("step", "ascending"), ("split", "ascending")])
 
 
-def _pack_tables(database: StudyDatabase, spec: CollectSpec, table: str) -> list[pa.Table]:
+def _pack_tables(
+    database: StudyDatabase, packs: Iterable[CollectedPack], table: str
+) -> list[pa.Table]:
     return [
         read_columns(
             Path(pack.path) / f"{table}.parquet", _pack_columns(database, table), pack.seeds
         )
-        for pack in spec.packs
+        for pack in packs
     ]
 
 

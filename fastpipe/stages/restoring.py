@@ -9,6 +9,7 @@ from fastpipe.data.arrays import Split, load_split
 from fastpipe.data.streams import generator
 from fastpipe.errors import UserError
 from fastpipe.files import read_json
+from fastpipe.models.blank import WithoutDrawing
 from fastpipe.models.checkpoint import load_into, load_tensors
 from fastpipe.models.compute import Resolved
 from fastpipe.models.network import Network, build_network
@@ -39,17 +40,18 @@ def blank_network(
     backbone: Backbone, channels: int, classes: int, *, head_bias: bool, resolved: Resolved
 ) -> Network:
     """A network on the device whose tensors mean nothing until some are loaded into it."""
-    network = build_network(
-        backbone,
-        classes,
-        channels=channels,
-        mean=[0.0] * channels,
-        std=[1.0] * channels,
-        body_generator=generator("overwritten"),
-        head_generator=generator("overwritten"),
-        head_bias=head_bias,
-        precision=resolved.precision,
-    )
+    with WithoutDrawing():
+        network = build_network(
+            backbone,
+            classes,
+            channels=channels,
+            mean=[0.0] * channels,
+            std=[1.0] * channels,
+            body_generator=generator("overwritten"),
+            head_generator=generator("overwritten"),
+            head_bias=head_bias,
+            precision=resolved.precision,
+        )
     return network.to(resolved.device)
 
 

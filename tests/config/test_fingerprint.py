@@ -205,6 +205,7 @@ FORBIDDEN = {
     "report": ("data", "models", "training", "evaluation", "similarity", "reporting/database"),
 }
 LEAVES = {
+    "image_files",
     *("model", "dataset", "source", "recipe", "head_init"),
     *("backbone", "backbone_names", "compute"),
 }

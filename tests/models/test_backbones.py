@@ -12,12 +12,12 @@ from fastpipe.config.backbone_names import BACKBONES
 from fastpipe.errors import UserError
 from fastpipe.models.backbones import (
     EXCLUDED,
-    _torchvision_model,
     build_body,
     check_size,
     detach_head,
     lenet5,
     small_cnn,
+    torchvision_model,
 )
 
 TORCHVISION = sorted(
@@ -81,7 +81,7 @@ def test_the_output_of_every_model_is_that_of_its_head(name, monkeypatch):
     """Proves head(body(x)) == model(x) without computing either: the model returns the very
     tensor its last linear layer made, and the body the very one that layer was given."""
     with without_numbers(monkeypatch):
-        model = _torchvision_model(name).eval()
+        model = torchvision_model(name).eval()
     calls = []
     linear = [module for module in model.modules() if isinstance(module, nn.Linear)][-1]
     hook = linear.register_forward_hook(lambda _, given, made: calls.append((*given, made)))
@@ -103,7 +103,7 @@ def test_the_output_of_every_model_is_that_of_its_head(name, monkeypatch):
 def test_head_on_body_is_the_model_in_numbers(name):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = _torchvision_model(name).eval()
+        model = torchvision_model(name).eval()
         head = [module for module in model.modules() if isinstance(module, nn.Linear)][-1]
         nn.init.normal_(head.weight)  # a ViT's head starts at 0
     images = torch.randn(2, 3, side(name), side(name), generator=torch.Generator().manual_seed(0))

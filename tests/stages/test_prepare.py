@@ -153,7 +153,7 @@ def _break(root):
     (folder / "torn.png").write_bytes(good[: len(good) // 2])
     (folder / "page.jpg").write_text("<!DOCTYPE html>")
     (folder / "notes.txt").write_text("not an image")
-    return ["empty.png", "torn.png", "page.jpg", "notes.txt"]
+    return ["empty.png", "torn.png", "page.jpg"]
 
 
 def test_broken_images_are_all_named_and_nothing_is_written(tmp_path):
@@ -161,7 +161,8 @@ def test_broken_images_are_all_named_and_nothing_is_written(tmp_path):
     broken = _break(root)
     with pytest.raises(UserError) as caught:
         _prepare(tmp_path, **_from(root))
-    assert "4 images cannot be read" in str(caught.value)
+    assert "3 images cannot be read" in str(caught.value)
+    assert "notes.txt" not in str(caught.value)
     assert all(name in str(caught.value) for name in broken)
     assert list((tmp_path / "out").iterdir()) == []
 
@@ -171,7 +172,8 @@ def test_broken_images_are_counted_when_skipped(tmp_path):
     broken = _break(root)
     out = _prepare(tmp_path, skip_corrupt=True, **_from(root))
     card = read_json(out / "card.json")
-    assert card["unreadable_count"] == 4
+    assert card["unreadable_count"] == 3
+    assert (card["other_files"], card["other_files_count"]) == ({".txt": 1}, 1)
     assert sorted(entry["image"].split("/")[-1] for entry in card["unreadable"]) == sorted(broken)
     assert sum(card["images"].values()) == 24
     assert sum(len(load_split(out, split)) for split in SPLITS) == 24

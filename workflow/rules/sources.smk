@@ -11,17 +11,20 @@ def start_files(*names):
     return given("pretrain", files)
 
 
+def own_files(files):
+    """Files of the dataset that the source is trained on; released weights may have none."""
+    return given(
+        "pretrain",
+        lambda w: files(graph.own_dataset(w)) if graph.own_dataset(w) else [],
+    )
+
+
 rule pretrain:
     input:
-        dataset=given(
-            "pretrain",
-            lambda w: in_folder(
-                dataset_folder(graph.own_dataset(w)), "prepare-train.json"
-            ),
+        dataset=own_files(
+            lambda name: in_folder(dataset_folder(name), "prepare-train.json")
         ),
-        splits=given(
-            "pretrain", lambda w: split_files(graph.own_dataset(w), "train", "val")
-        ),
+        splits=own_files(lambda name: split_files(name, "train", "val")),
         start=start_files("pretrain.json"),
         weights=start_files(
             "weights.safetensors", "training.safetensors", "history.parquet"
@@ -47,4 +50,5 @@ rule pretrain:
         "Pretrain {wildcards.source} to epoch {wildcards.epoch}"
     shell:
         "fastpipe pretrain --spec={params.spec:q} --identity={params.identity:q}"
-        " --dataset={input.dataset:q} --start={input.start:q} --out={output.record:q} > {log:q} 2>&1"
+        " --dataset={input.dataset:q} --start={input.start:q} --downloads={DOWNLOADS:q}"
+        " --out={output.record:q} > {log:q} 2>&1"

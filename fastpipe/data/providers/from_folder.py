@@ -2,12 +2,14 @@
 
 import os
 import unicodedata
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from fastpipe.config.dataset import FolderProvider
+from fastpipe.config.image_files import is_image
 from fastpipe.data.providers.hashes import checked_hashes
 from fastpipe.data.providers.images import open_image
 from fastpipe.data.providers.provided import ImagePictures, Provided, UnavailableError
@@ -16,11 +18,12 @@ from fastpipe.errors import UserError
 __all__ = ["provide_folder"]
 
 _VALIDATION = ("val", "valid", "validation")
-_LITTER = frozenset({"thumbs.db", "desktop.ini"})
 
 
 def provide_folder(provider: FolderProvider, sha256: Mapping[str, str]) -> Provided:
-    """Every file below a class's folder is one of its images; hidden files are left out.
+    """Every image file below a class's folder is one of its images.
+
+    Hidden files are left out, and so are files with a suffix that is no image's; these are counted.
 
     The folder holds class folders, or `train` and `test` folders of class folders. Classes are in
     the order of their names (Unicode, composed form), whatever the file system's order.
@@ -36,12 +39,14 @@ def provide_folder(provider: FolderProvider, sha256: Mapping[str, str]) -> Provi
     splits = _splits(root, _subfolders(root))
     found = {split: _class_folders(folder) for split, folder in splits.items()}
     classes = _common_classes(root, found)
-    pictures = {split: _pictures(root, split, classes, found[split]) for split in found}
+    other: Counter[str] = Counter()
+    pictures = {split: _pictures(root, classes, found[split], other) for split in found}
     return Provided(
         classes=classes,
         train=pictures["train"],
         test=pictures.get("test"),
         sha256=checked_hashes(root, sha256) if sha256 else {},
+        other_files=dict(sorted(other.items())),
     )
 
 
@@ -95,9 +100,9 @@ def _common_classes(root: Path, found: Mapping[str, Mapping[str, Path]]) -> list
 
 
 def _pictures(
-    root: Path, split: str, classes: Sequence[str], folders: Mapping[str, Path]
+    root: Path, classes: Sequence[str], folders: Mapping[str, Path], other: Counter[str]
 ) -> ImagePictures:
-    files = [_files(folders[name]) for name in classes]
+    files = [_files(folders[name], other) for name in classes]
     paths = [path for group in files for path in group]
     return ImagePictures(
         open=lambda index: open_image(paths[index]),
@@ -106,8 +111,11 @@ def _pictures(
     )
 
 
-def _files(folder: Path) -> list[Path]:
-    """All files below `folder`, sorted; links are followed, each folder is entered once."""
+def _files(folder: Path, other: Counter[str]) -> list[Path]:
+    """Image files below `folder`, sorted; links are followed, each folder is entered once.
+
+    Suffixes of files that are no images are counted in `other`.
+    """
     files: list[Path] = []
     entered: set[str] = set()
     for place, folders, names in os.walk(folder, followlinks=True):
@@ -115,9 +123,7 @@ def _files(folder: Path) -> list[Path]:
         folders[:] = [] if real in entered else [n for n in folders if not n.startswith(".")]
         if real not in entered:
             entered.add(real)
-            files += [Path(place, name) for name in names if not _is_litter(name)]
+            shown = [name for name in names if not name.startswith(".")]
+            files += [Path(place, name) for name in shown if is_image(name)]
+            other.update(Path(name).suffix.lower() for name in shown if not is_image(name))
     return sorted(files, key=lambda path: path.as_posix())
-
-
-def _is_litter(name: str) -> bool:
-    return name.startswith(".") or name.lower() in _LITTER

@@ -94,3 +94,5 @@ class Provided:
     licence: str | None = None
     sha256: dict[str, str] = field(default_factory=dict)
     """Digests of the provided files that were checked, after decompression, by file name."""
+    other_files: dict[str, int] = field(default_factory=dict)
+    """How many files among the images were left out because their suffix is no image's, by it."""
