@@ -16,6 +16,7 @@ from fastpipe.config.names import (
 )
 from fastpipe.config.plan import SPLITS
 from fastpipe.errors import UserError
+from fastpipe.warm import ADDRESS, Warm
 from fastpipe.workflow import STALE, Graph, pack, snapshot
 
 # Rules call the `fastpipe` beside the Python that runs Snakemake, on the code beside this file.
@@ -25,6 +26,8 @@ os.environ["PATH"] = os.pathsep.join(
 os.environ["PYTHONPATH"] = os.pathsep.join(
     [str(workflow.basedir), *filter(None, [os.environ.get("PYTHONPATH")])]
 )
+
+os.environ.pop(ADDRESS, None)  # of another snakemake, or from another machine
 
 if workflow.config_settings.config:
     raise WorkflowError(
@@ -107,6 +110,23 @@ include: "workflow/rules/similarity.smk"
 include: "workflow/rules/finetune.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
+
+
+# Jobs on this machine are forked from a process that has imported torch already.
+WARM = []
+
+
+onstart:
+    if workflow.local_exec:
+        WARM.append(Warm(Path("results/logs/warm.log")))
+
+
+onsuccess:
+    [process.close() for process in WARM]
+
+
+onerror:
+    [process.close() for process in WARM]
 
 
 # A target names every file behind it, so that whatever is deleted is rebuilt.
