@@ -26,12 +26,13 @@ STALE = WORK / "stale"
 is stale, so a stale job reruns whatever Snakemake's own notes say, or if they are lost."""
 
 
-def configuration_files(base: Path, extra: Iterable[Path]) -> list[Path]:
-    """Shipped files, then those in `config/` of the working directory, then `--configfile`s."""
+def configuration_files(base: Path, extra: Iterable[Path]) -> list[Path | list[Path]]:
+    """Shipped files, those in `config/` of the working directory, each as one folder's, then
+    `--configfile`s, each of which may override all before it."""
     own = [base / "config"]
     if Path("config").resolve() != own[0].resolve():
         own.append(Path("config"))
-    return [*(file for folder in own for file in yaml_files(folder)), *extra]
+    return [*map(yaml_files, own), *extra]
 
 
 class Graph:

@@ -1,6 +1,6 @@
 """From YAML files to one validated configuration, or one error that lists every problem."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from fastpipe.config.yaml_text import KeyPath, read_yaml
 __all__ = ["load", "yaml_files"]
 
 _NAME = TypeAdapter(Name)
+Leaves = dict[KeyPath, tuple[Any, Place]]
+"""Values that are no mappings, by key path, with their places."""
 
 
 def yaml_files(folder: Path) -> list[Path]:
@@ -24,11 +26,12 @@ def yaml_files(folder: Path) -> list[Path]:
     return sorted(folder.rglob("*.yaml"))
 
 
-def load(paths: Iterable[Path]) -> Config:
+def load(paths: Iterable[Path | Sequence[Path]]) -> Config:
     """Read, merge, validate and cross-check configuration files.
 
     Files are merged in the given order: mappings by key, anything else is replaced; a section
-    without a value changes nothing.
+    without a value changes nothing. A sequence of paths is the files of one folder: none of them
+    is there to override another, so one key with two values in them is a problem.
 
     Raises:
         ConfigurationError: with every problem found, each with file, line, key path, value and,
@@ -36,8 +39,13 @@ def load(paths: Iterable[Path]) -> Config:
             are not reported as missing.
     """
     files = _Files()
-    for path in paths:
-        files.add(path)
+    for entry in paths:
+        if isinstance(entry, Path):
+            files.add(entry)
+            continue
+        beside: Leaves = {}
+        for path in entry:
+            files.add(path, beside)
     config = Config(**{name: _section(files, name, model) for name, model in SECTIONS.items()})
     if all(problem.key for problem in files.problems):
         broken = {problem.key[:2] for problem in files.problems}
@@ -56,8 +64,11 @@ class _Files:
         self.places: dict[KeyPath, Place] = {}
         self.problems: list[Problem] = []
 
-    def add(self, path: Path) -> None:
-        """Merge a file over those before it."""
+    def add(self, path: Path, beside: Leaves | None = None) -> None:
+        """Merge a file over those before it.
+
+        `beside` holds what the files before it in the same folder have set, and gets what it sets.
+        """
         document = read_yaml(path)
         self.problems += document.problems
         self.places |= document.places
@@ -70,13 +81,32 @@ class _Files:
         for section in document.data.keys() - SECTIONS.keys():
             self.problem((section,), f"unknown section; {nearest(section, SECTIONS)}")
         known = {key: value for key, value in document.data.items() if key in SECTIONS}
+        if beside is not None:
+            self._refuse_set_twice(known, beside, document.places)
         _merge(self.sections, {key: value for key, value in known.items() if value is not None})
+
+    def _refuse_set_twice(
+        self, data: dict[str, Any], beside: Leaves, places: dict[KeyPath, Place]
+    ) -> None:
+        for key, value in _leaves(data, ()):
+            other, place = beside.setdefault(key, (value, places[key]))
+            if other != value:
+                self.problem(key, f"set twice in one folder: {value!r} here, {other!r} in {place}")
 
     def problem(self, key: KeyPath, message: str) -> None:
         """Note a problem at the place of a key, or of the nearest one above it."""
         above = (key[:length] for length in range(len(key), -1, -1))
         place = next((self.places[key] for key in above if key in self.places), None)
         self.problems.append(Problem(place or Place(Path("configuration"), 0), key, message))
+
+
+def _leaves(data: dict[str, Any], above: KeyPath) -> Iterator[tuple[KeyPath, Any]]:
+    """Key path and value of everything below a mapping that is no mapping itself."""
+    for key, value in data.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, (*above, key))
+        elif value is not None:
+            yield (*above, key), value
 
 
 def _merge(base: dict[str, Any], over: dict[str, Any]) -> None:

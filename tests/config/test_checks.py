@@ -215,3 +215,61 @@ def test_class_count_of_folders(tmp_path: Path) -> None:
 def test_backbones_are_those_that_the_models_know() -> None:
     assert len(set(BACKBONES)) == len(BACKBONES)
     assert {"small-cnn", "lenet5", "resnet18"} <= set(BACKBONES)
+
+
+def released(text: str) -> str:
+    return f"sources: {{other: {{{text}}}}}"
+
+
+W = "library: torchvision, backbone: {name: resnet18}"
+RELEASED = [
+    (released("snapshots: [1]"), "sources.other.dataset: is missing"),
+    (released("dataset: own"), "sources.other.snapshots: is missing"),
+    (released("dataset: own, snapshots: [1], weights: X"), "sources.other.weights: is for released weights; set `library`, or remove this key"),
+    (released(f"{W}, lr: 0.1"), "sources.other.lr: released weights are not trained; remove lr, or `library`"),
+    (released(f"{W}, epochs: 3"), "sources.other.epochs: released weights are not trained; remove epochs, or `library`"),
+    (released(f"{W}, start: net@0"), "sources.other.start: released weights are not trained; remove start, or `library`"),
+    (released(f"{W}, snapshots: [0, 1]"), "sources.other.snapshots: released weights have the one snapshot [0]; found [0.0, 1.0]"),
+    (released(f"{W}, weights: none/w.pth"), "sources.other.weights: there is no file none/w.pth (relative paths start at the working directory)"),
+    (released(f"{W}, sha256: {'0' * 64}".replace("0" * 64, f"'{'0' * 64}'")), "sources.other.sha256: is of a local file; name the file in `weights`, or remove this key"),
+    (released(f"{W}, mean: [0.5]"), "sources.other.mean: resnet18 takes 3 channels; found mean of 1"),
+    (released("library: file, backbone: {name: resnet18}"), "sources.other.weights: library file needs the path of the file of weights"),
+    (released("library: file, backbone: {name: resnet18}"), "sources.other.std: library file needs std, one number for each channel of images in [0, 1]"),
+    (released("library: torchvision"), "sources.other.backbone.name: library torchvision has no 'small-cnn'"),
+    (released("library: timm, backbone: {name: resnet18}"), "sources.other.backbone.name: library timm has no 'resnet18'; write timm/NAME"),
+    (released("library: timm, backbone: {name: timm/}"), "sources.other.backbone.name: timm/ needs the name of a model, for example timm/resnet18"),
+    (released(f"{W}, dataset: own"), "sources.other.backbone.name: resnet18 takes 3 channels; set `channels: 3` in dataset own"),
+    (released(W) + "\n" + arm(snapshots="[other@0]"), f"{ARM}.targets.0: near has channels: 1, but its weights take channels: 3; give both the same"),
+    # datasets
+    ("datasets: {near: {without_classes: ['33']}}", "datasets.near.without_classes.0: there is no class '33'; did you mean '3'?"),
+    ("datasets: {own: {validation_per_class: 5421}}", "datasets.own.validation_per_class: the smallest class has 5421 training images; 5421 leave none to train on"),
+    ("datasets: {own: {validation_per_class: 9, train_per_class: 9}}", "datasets.own.validation_per_class: 9 of 9 images of each class (train_per_class) leave none to train on"),
+    ("datasets: {new: {providers: [{kind: folder, path: no/where}], size: 8}}", "datasets.new.providers.0.path: there is no folder no/where (relative paths start at the working directory)"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "problem"), RELEASED)
+def test_released_sources_and_lost_files_are_checked(problems, text: str, problem: str) -> None:
+    found = [line.partition(" ")[2] for line in problems(text)]
+    assert problem in found
+
+
+def test_a_folder_that_another_provider_can_stand_in_for_may_be_missing(problems) -> None:
+    text = "datasets: {near: {providers: [{kind: folder, path: no/where}, {kind: sklearn, name: digits}]}}"
+    assert problems(text) == []
+
+
+def test_timm_is_asked_for_before_any_job(problems, monkeypatch) -> None:
+    text = released("library: timm, backbone: {name: timm/resnet18}")
+    assert problems(text) == []
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    (problem,) = problems(text)
+    assert "timm/resnet18 needs timm, which is not installed; pip install" in problem
+
+
+def test_classes_left_out_do_not_count(tmp_path) -> None:
+    digits = {"kind": "sklearn", "name": "digits"}
+    assert class_count(dataset(digits, without_classes=("3",))) == 9
+    assert class_count(dataset(digits, classes=("1", "2", "3"), without_classes=("3",))) == 2
+    caltech = {"kind": "torchvision", "name": "Caltech256"}
+    assert class_count(dataset(caltech, without_classes=("257.clutter",))) == 256

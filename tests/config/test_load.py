@@ -210,3 +210,41 @@ def test_long_values_are_cut(problems: Problems) -> None:
     (found,) = problems(f"recipes: {{fast: {{alpha: {'x' * 500}}}}}")
     assert len(found) < 160
     assert found.endswith("…")
+
+
+SMALL = """\
+datasets: {near: {providers: [{kind: sklearn, name: digits}], size: 28, channels: 1}}
+sources: {net: {dataset: near, snapshots: [1]}}
+recipes:
+  fast: {alpha: 0.1}
+studies: {demo: {title: T, arms: {a: {recipe: fast, snapshots: [net@1], targets: [near]}}}}
+"""
+
+
+def one_folder(tmp_path: Path, *texts: str) -> list[Path]:
+    paths = [tmp_path / f"{number}.yaml" for number in range(len(texts))]
+    for path, text in zip(paths, texts, strict=True):
+        path.write_text(text)
+    return paths
+
+
+def test_two_files_of_one_folder_that_set_a_key_differently_are_named(tmp_path: Path) -> None:
+    files = one_folder(tmp_path, SMALL, "recipes:\n  plain: {}\n  fast: {alpha: 0.2}\n")
+    with pytest.raises(ConfigurationError) as caught:
+        load([files])
+    assert str(caught.value) == (
+        "The configuration has 1 problem:\n"
+        f"  {tmp_path}/1.yaml:3:10: recipes.fast.alpha: set twice in one folder: 0.2 here, 0.1 in "
+        f"{tmp_path}/0.yaml:4:10"
+    )
+
+
+def test_two_files_of_one_folder_may_agree_and_add(tmp_path: Path) -> None:
+    files = one_folder(tmp_path, SMALL, "recipes: {fast: {alpha: 0.1, steps: 7}}\nsources:\n")
+    assert load([files]).recipes["fast"].steps == 7
+
+
+def test_another_folder_or_file_overrides_still(tmp_path: Path) -> None:
+    shipped, own = one_folder(tmp_path, SMALL, "recipes: {fast: {alpha: 0.2}}")
+    assert load([[shipped], [own]]).recipes["fast"].alpha == 0.2
+    assert load([[shipped], own]).recipes["fast"].alpha == 0.2

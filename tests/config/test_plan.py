@@ -7,6 +7,7 @@ import pytest
 
 from fastpipe.config import plan as plan_module
 from fastpipe.config.config import Config
+from fastpipe.config.load import load
 from fastpipe.config.names import STAGES, Pack, Snapshot
 from fastpipe.config.plan import Job, Plan
 
@@ -355,3 +356,63 @@ def test_a_changed_image_folder_is_prepared_again_and_a_changed_test_folder_retr
     assert changed(before, with_test) == {"prepare-test", "deploy", *COLLECTED}
     (tmp_path / "images" / "train" / "cats" / "1.png").write_bytes(b"12")
     assert "finetune" in changed(with_test, identities(config(text)))
+
+
+def released(tmp_path: Path, *more: str) -> Plan:
+    """The demo from released weights: training keys of `net` are not given here."""
+    base = """
+datasets: {near: {providers: [{kind: sklearn, name: digits}], size: 32, channels: 3}}
+sources: {net: {library: torchvision, weights: FILE, backbone: {name: resnet18}}}
+recipes: {plain: {}}
+studies: {demo: {title: T, arms: {first: {recipe: plain, snapshots: [net@last], targets: [near]}}}}
+""".replace("FILE", str(tmp_path / "w.pth"))
+    paths = [tmp_path / f"r{number}.yaml" for number in range(1 + len(more))]
+    for path, text in zip(paths, [base, *more], strict=True):
+        path.write_text(text)
+    return Plan(load(paths))
+
+
+def test_a_source_without_images_is_neither_compared_nor_forgotten(tmp_path: Path) -> None:
+    (tmp_path / "w.pth").write_bytes(b"12345")
+    plan = released(tmp_path)
+    assert {job.stage for job in plan.jobs("demo")} == set(STAGES) - {
+        "features",
+        "similarity",
+        "forgetting",
+    }
+    assert plan.datasets("demo") == ["near"]
+    (pack,) = json.loads(plan.collect("demo").spec)["packs"]
+    assert pack["forgetting"] is False
+    assert plan.pretrain(Snapshot("net", 0.0)).reads == ()
+
+
+def test_with_images_it_is(tmp_path: Path) -> None:
+    (tmp_path / "w.pth").write_bytes(b"12345")
+    plan = released(tmp_path, "sources: {net: {dataset: near}}")
+    assert {job.stage for job in plan.jobs("demo")} == set(STAGES)
+
+
+def test_another_file_of_weights_is_another_snapshot(tmp_path: Path) -> None:
+    def identity(*more: str) -> str:
+        return released(tmp_path, *more).pretrain(Snapshot("net", 0.0)).identity
+
+    (tmp_path / "w.pth").write_bytes(b"12345")
+    (tmp_path / "v.pth").write_bytes(b"12345")
+    before = identity()
+    assert identity() == before
+    others = {
+        identity(f"sources: {{net: {{weights: {tmp_path}/v.pth}}}}"),
+        identity(f"sources: {{net: {{sha256: '{'a' * 64}'}}}}"),
+        identity("sources: {net: {mean: [0.5, 0.5, 0.5]}}"),
+        identity("sources: {net: {weights: IMAGENET1K_V1}}"),
+    }
+    (tmp_path / "w.pth").write_bytes(b"123456")
+    assert len({before, *others, identity()}) == 6
+
+
+def test_released_weights_have_code_of_their_own(tmp_path: Path, monkeypatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(plan_module, "_stage_code", lambda stage: asked.append(stage) or stage)
+    (tmp_path / "w.pth").write_bytes(b"12345")
+    released(tmp_path).pretrain(Snapshot("net", 0.0))
+    assert asked == ["released"]

@@ -154,9 +154,17 @@ class Site:
         """Jobs that follow whenever anything changes."""
         return {f"{stage} studies/{study}" for stage in ("collect", "report")}
 
-    def configure(self, changes: dict[str, Any], name: str = "zz.yaml") -> None:
-        """Merge changes over the configuration, in a file of their own."""
-        (self.folder / "config" / name).write_text(json.dumps(changes))
+    def configure(self, changes: dict[str, Any], name: str = "") -> None:
+        """Write a file of the configuration; without a name, the study's with changes merged in.
+
+        (Files of one folder do not override each other. What was merged in before is forgotten.)
+        """
+        config, study = self.folder / "config", self.folder / "config" / "study.json"
+        if name == "study.yaml":
+            study.write_text(json.dumps(changes))
+        if not name:
+            changes, name = merged(json.loads(study.read_text()), changes), "study.yaml"
+        (config / name).write_text(json.dumps(changes))
 
     def path(self, *parts: str) -> Path:
         return self.folder.joinpath("results", *parts)
@@ -178,6 +186,13 @@ class Site:
             and not name.name.endswith(varying)
             and name.parts[0] not in (".work", but)
         }
+
+
+def merged(base: Any, over: Any) -> Any:
+    """Mappings merged by key; anything else replaced."""
+    if not isinstance(base, dict) or not isinstance(over, dict):
+        return over
+    return base | {key: merged(base.get(key), value) for key, value in over.items()}
 
 
 def _announced(line: str) -> str | None:
@@ -250,6 +265,14 @@ def write_pictures(folder: Path, train: int = 12, test: int = 4) -> None:
             file = folder / split / name / f"{number}.png"
             file.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray((pixels * 15).astype("uint8")).save(file)
+
+
+@pytest.fixture
+def elsewhere(code, tmp_path) -> Site:
+    """An empty working directory."""
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    return Site(folder, code)
 
 
 @pytest.fixture

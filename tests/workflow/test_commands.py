@@ -46,7 +46,7 @@ def test_all_mistakes_of_a_configuration_at_once(site):
     arm = {"recipe": "quik", "snapshots": ["net@0.7"], "targets": ["pictures"]}
     site.configure({"recipes": recipes})
     output = site.fail()
-    assert "zz.yaml" in output
+    assert "study.yaml" in output
     for part in ("betta", "beta", "alpha", "'fast'"):
         assert part in output
     site.configure({"recipes": {"plain": {"batch_size": 21}}})
