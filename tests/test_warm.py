@@ -1,0 +1,140 @@
+"""Jobs forked from a warm process do, say and end as jobs started cold."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from fastpipe.warm import ADDRESS, Warm, run_warm
+
+FASTPIPE = [sys.executable, "-m", "fastpipe"]
+SPEC = {"source": "s", "epoch": 1, "dataset": "d", "channels": 1, "backbone": {}, "compute": {}}
+BAD = ["features", f"--spec={json.dumps(SPEC)}", '--identity={"features.json":"i"}']
+BAD += ["--out=o/features.json"]
+BAD += ["--snapshot=s/pretrain.json", "--dataset=d/prepare-train.json"]
+
+
+@pytest.fixture(scope="module")
+def warm(tmp_path_factory):
+    process = Warm(tmp_path_factory.mktemp("warm") / "warm.log")
+    yield process
+    process.close()
+
+
+def start(arguments, folder, environment=None, **streams):
+    return subprocess.Popen(
+        [*FASTPIPE, *arguments],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])} | (environment or {}),
+        text=True,
+        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | streams,
+    )
+
+
+def forked(process) -> int:
+    """The child that does the work of a job; waits until it is there."""
+    for _ in range(3000):
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        if children:
+            return int(children[0])
+        time.sleep(0.01)
+    raise TimeoutError("no child")
+
+
+def gone(pid: int) -> bool:
+    for _ in range(500):
+        state = Path(f"/proc/{pid}/stat")
+        if not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z":
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def test_the_same_words_and_the_same_end(warm, tmp_path):
+    answers = []
+    for address in (os.environ[ADDRESS], ""):
+        job = start(BAD, tmp_path, {ADDRESS: address})
+        answers.append((*job.communicate(), job.returncode))
+    assert answers[0] == answers[1]
+    assert "error: s/pretrain.json" in answers[0][1] and answers[0][2] == 1
+
+
+def test_usage_errors_end_with_their_code(warm, tmp_path):
+    job = start(["deploy", "--nonsense"], tmp_path)
+    assert "--nonsense" in job.communicate()[1]
+    assert job.returncode == 2
+
+
+def test_a_job_sees_its_own_folder_and_environment(warm, tmp_path):
+    """`--spec=-` reads the job's standard input; a relative path is one of its own folder."""
+    (tmp_path / "place").mkdir()
+    (tmp_path / "place" / "s").mkdir()
+    job = start(["features", "--spec=-", *BAD[2:]], tmp_path / "place", stdin=subprocess.PIPE)
+    _, said = job.communicate(json.dumps(SPEC))
+    assert "s/pretrain.json" in said and job.returncode == 1
+    assert (tmp_path / "place" / "results" / ".work").is_dir()
+
+
+def waiting_job(folder):
+    """A job that waits for its specification on standard input."""
+    return start(["features", "--spec=-", *BAD[2:]], folder, stdin=subprocess.PIPE)
+
+
+def test_a_killed_job_takes_its_child_along(warm, tmp_path):
+    job = waiting_job(tmp_path)
+    child = forked(warm.process)
+    job.kill()
+    job.communicate()
+    assert gone(child)
+
+
+def test_sigterm_reaches_the_child(warm, tmp_path):
+    job = waiting_job(tmp_path)
+    child = forked(warm.process)
+    time.sleep(0.2)
+    job.send_signal(signal.SIGTERM)
+    job.communicate()
+    assert job.returncode == 128 + signal.SIGTERM
+    assert gone(child)
+
+
+def test_jobs_run_side_by_side(warm, tmp_path):
+    waiting, quick = waiting_job(tmp_path), start(["deploy", "--nonsense"], tmp_path)
+    quick.communicate()
+    assert quick.returncode == 2 and waiting.poll() is None
+    waiting.kill()
+    waiting.communicate()
+
+
+def test_without_a_warm_process_a_job_runs_itself(monkeypatch, tmp_path):
+    monkeypatch.delenv(ADDRESS, raising=False)
+    assert run_warm(["deploy"]) is None
+    monkeypatch.setenv(ADDRESS, str(tmp_path / "nobody"))
+    assert run_warm(["deploy"]) is None
+    monkeypatch.setenv(ADDRESS, "unused")
+    assert run_warm(["check"]) is None and run_warm([]) is None
+
+
+def test_it_ends_with_its_parent_and_leaves_nothing(tmp_path):
+    code = (
+        "import os, time; from pathlib import Path; from fastpipe.warm import Warm;"
+        "w = Warm(Path('warm.log')); print(w.process.pid, w.folder, flush=True); time.sleep(60)"
+    )
+    parent = subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    pid, folder = parent.stdout.readline().split()
+    time.sleep(1)
+    parent.kill()
+    parent.wait()
+    assert gone(int(pid))
+    assert not Path(folder).exists()
