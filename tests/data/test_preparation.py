@@ -1,5 +1,6 @@
 """Choosing, decoding and describing."""
 
+import dataclasses
 import errno
 
 import numpy as np
@@ -131,6 +132,13 @@ def test_a_seed_changes_the_split():
         (_provided([9, 0, 0]), {}, "no image in train of class 'b', 'c'"),
         (_provided([9, 9], test=[9, 0]), {}, "no image in test of class 'b'"),
         (_provided([9, 2]), {}, "class 'b' has 2; at least 3 .* one each for train, val and test"),
+        (_provided([9, 9]), {"without_classes": ("C",)}, "no class 'C' among the 2 classes provid"),
+        (_provided([9, 9]), {"without_classes": ("b",)}, r"two classes, this has only \['a'\]"),
+        (
+            _provided([9, 4], test=[1, 1]),
+            {"validation_per_class": 4},
+            r"class 'b' has 4; at least 5 are needed, 4 for val \(validation_per_class\) and one",
+        ),
         (_provided([9, 1], test=[1, 1]), {}, "class 'b' has 1; .* val, which would be empty"),
         (_provided([9, 4]), {"test": 0.7}, "class 'b' has 1; .* val, which would be empty"),
         (_provided([9, 9, 9], classes=["a", "b"]), {}, "9 labels in train are out of range: image"),
@@ -144,6 +152,34 @@ def test_a_seed_changes_the_split():
 def test_mistakes_name_class_and_split(provided, options, message):
     with pytest.raises(UserError, match=message):
         choose(_options(**options), provided)
+
+
+def test_exactly_so_many_validation_images_of_each_class():
+    provided = _provided([9, 30, 12], test=[1, 1, 1])
+    classes, splits = choose(_options(validation_per_class=4, validation=0.9), provided)
+    assert _counts(splits["val"], classes) == [4, 4, 4]
+    assert _counts(splits["train"], classes) == [5, 26, 8]
+    _, cut = choose(_options(validation_per_class=4, train_per_class=6), provided)
+    assert _counts(cut["val"], classes) == [4, 4, 4]
+    assert _counts(cut["train"], classes) == [2, 2, 2]
+    assert set(cut["val"].indices) == set(splits["val"].indices)
+
+
+def test_a_class_left_out_moves_no_image_of_another():
+    provided = _provided([9, 30, 12])
+    everything = choose(_options(), provided)[1]
+    classes, splits = choose(_options(without_classes=("b",)), provided)
+    assert classes == ["a", "c"]
+    assert splits["train"].labels.max() == 1
+    for split in ("test", "val"):
+        kept = everything[split]
+        assert set(splits[split].indices) <= set(kept.indices[kept.labels != 1])
+
+
+def test_a_class_of_files_that_are_no_images_is_explained():
+    provided = dataclasses.replace(_provided([9, 0]), other_files={".txt": 3, ".raw": 9})
+    with pytest.raises(UserError, match=r"suffix were left out: 3 \.txt, 9 \.raw\."):
+        choose(_options(), provided)
 
 
 def test_negative_labels_are_out_of_range():

@@ -1,9 +1,15 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
+from torch import nn
 
+from fastpipe.config.backbone import Backbone
 from fastpipe.config.recipe import Recipe
+from fastpipe.data.arrays import Split
+from fastpipe.data.streams import generator
+from fastpipe.models.network import build_network
 from fastpipe.training.dynamics import Observed
 from fastpipe.training.history import Deployment, History, Step, Validation
 from fastpipe.training.loop import FineTuning, copy_state
@@ -74,6 +80,71 @@ def test_a_resumed_run_is_the_undisturbed_one_to_the_last_bit(network, task, tmp
     ):
         assert left.keys() == right.keys()
         assert all(torch.equal(left[key], right[key]) for key in left)
+
+
+# --- a network of torchvision's that has dropout
+
+
+@pytest.fixture
+def coloured(task):
+    """The task in three channels at 32 px, five images of each class to validate on."""
+
+    def enlarged(split, count):
+        images = split.images[:count].repeat(1, 3, 1, 1).repeat_interleave(4, 2)
+        images = images.repeat_interleave(4, 3).contiguous(memory_format=torch.channels_last)
+        return Split(images, split.labels[:count])
+
+    return replace(task, train=enlarged(task.train, 400), val=enlarged(task.val, 50))
+
+
+def dropping(task, seed):
+    """A run of a MobileNet, whose classifier drops a fifth of its inputs."""
+    network = build_network(
+        Backbone(name="mobilenet_v3_small"),
+        10,
+        channels=3,
+        mean=[0.3] * 3,
+        std=[0.4] * 3,
+        body_generator=generator("body"),
+        head_generator=generator("head"),
+    )
+    assert [module.p for module in network.body.modules() if isinstance(module, nn.Dropout)] == [
+        0.2
+    ]
+    recipe = Recipe(steps=8, batch_size=20, alpha=0.1, beta=0.01)
+    return FineTuning(network, recipe, task, seed)
+
+
+def outcome(training):
+    training.run(lambda step, state: None)
+    losses = [row.loss for row in training.history.steps]
+    return losses, {key: tensor.clone() for key, tensor in copy_state(training.network).items()}
+
+
+def assert_same(some, others):
+    assert some[0] == others[0]
+    assert all(torch.equal(some[1][key], others[1][key]) for key in others[1])
+
+
+def test_dropout_goes_on_where_it_was_when_a_run_is_resumed(coloured, tmp_path):
+    undisturbed = outcome(dropping(coloured, seed=1))
+    killed = dropping(coloured, seed=1)
+    with pytest.raises(KeyboardInterrupt):
+        killed.run(lambda step, state: None, StopsAt(killed, 3))
+    Saver(tmp_path).save(killed.step, *killed.state())
+    torch.rand(99)  # the other process had other numbers behind it
+    resumed = dropping(coloured, seed=1)
+    resumed.restore(Saver(tmp_path).load())
+    assert resumed.step == 3
+    assert_same(outcome(resumed), undisturbed)
+
+
+def test_dropout_is_the_same_in_any_order_of_seeds_and_different_for_each(coloured):
+    forward = [outcome(dropping(coloured, seed)) for seed in (0, 1)]
+    backward = [outcome(dropping(coloured, seed)) for seed in (1, 0)]
+    assert_same(forward[0], backward[1])
+    assert_same(forward[1], backward[0])
+    assert forward[0][0] != forward[1][0]
 
 
 def test_a_history_survives_json(tmp_path):

@@ -150,3 +150,14 @@ def test_home_is_expanded(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     _image(tmp_path / "pictures/a/1.png")
     assert _provide("~/pictures").classes == ["a"]
+
+
+def test_files_that_are_no_images_by_their_suffix_are_left_out_and_counted(tmp_path):
+    for name in ("a/1.png", "a/2.JPEG", "b/3.png"):
+        _image(tmp_path / name)
+    Image.new("L", (4, 4)).save(tmp_path / "b/plain", format="png")
+    for name in ("a/notes.txt", "b/NOTES.TXT", "b/Thumbs.db", "a/.DS_Store"):
+        (tmp_path / name).write_text("no image")
+    provided = _provide(tmp_path)
+    assert provided.train.labels.tolist() == [0, 0, 1, 1]
+    assert provided.other_files == {".db": 1, ".txt": 2}
