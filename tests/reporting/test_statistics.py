@@ -174,7 +174,9 @@ class TestSlope:
         if np.ptp([x for x, _ in points]) < 0.1:
             return
         found = Slope(0.0, 1.0)([{"seed": 0, "x": x, "y": y} for x, y in points])
-        assert found.value == pytest.approx(stats.linregress(*zip(*points, strict=True)).slope, rel=1e-6, abs=1e-6)
+        assert found.value == pytest.approx(
+            stats.linregress(*zip(*points, strict=True)).slope, rel=1e-6, abs=1e-6
+        )
 
     def test_one_x_has_no_slope(self):
         assert Slope(1.0, 0.1)([{"seed": 0, "x": 1, "y": y} for y in (1, 2)]).pairs == 0

@@ -40,5 +40,5 @@ CLAIM = Claim(
             """,
         ),
     ),
-    exhibits=("A-T1", "A-F14", "A-F15", "final-table"),
+    exhibits=("A-T1", "A-F14", "final-table"),
 )

@@ -42,5 +42,5 @@ CLAIM = Claim(
             """,
         ),
     ),
-    exhibits=("final-table",),
+    exhibits=("dynamics", "final-table"),
 )

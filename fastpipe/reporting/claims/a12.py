@@ -61,5 +61,5 @@ CLAIM = Claim(
             """,
         ),
     ),
-    exhibits=("A-F8", "A-F9", "final-table"),
+    exhibits=("dynamics", "final-table"),
 )

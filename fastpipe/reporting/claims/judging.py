@@ -10,10 +10,18 @@ from typing import Literal, TypeVar, get_args
 
 from fastpipe.reporting.statistics import LEVEL, Estimate
 
-__all__ = ["VERDICTS", "Contrast", "Judgement", "Verdict", "combine", "holm", "judge"]
+__all__ = ["MEANING", "VERDICTS", "Contrast", "Judgement", "Verdict", "combine", "holm", "judge"]
 
 Verdict = Literal["supported", "contradicted", "inconclusive", "not run"]
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
+
+MEANING: dict[Verdict, str] = {
+    "supported": "every comparison lies on the paper's side, and clearly so",
+    "contradicted": "at least one lies clearly on the other side",
+    "inconclusive": "neither",
+    "not run": "runs are missing",
+}
+"""For people; "clearly" is a Holm-adjusted p below 0.05, or an exact check that holds or fails."""
 
 Setting = TypeVar("Setting")
 
