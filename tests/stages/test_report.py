@@ -49,7 +49,11 @@ def test_files_and_record(study):
     )
     assert {"adp-target-digits", "class-flow-fashion-mnist", "similarity"} <= stems
     outputs = verify(study / "report.json")
-    assert set(outputs) == {f"charts/{name}" for name in charts} | {"claims.parquet", "report.html"}
+    assert set(outputs) == {f"charts/{name}" for name in charts} | {
+        "claims.parquet",
+        "claims.csv",
+        "report.html",
+    }
     record = read_json(study / "report.json")
     assert list(record["inputs"]) == [str(study / "study.duckdb")]
     assert record["identity"] == "i"

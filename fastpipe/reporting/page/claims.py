@@ -16,8 +16,8 @@ _UNITS = {
     "points": "percentage points",
     "area": "ADP-AUC",
     "distance": "feature distance",
-    "ratio": "ratio",
-    "slope": "slope",
+    "ratio": "",
+    "slope": "",
     "deviation": "off by",
 }
 _PAIRS = {"rank correlation": "points", "exact check": "values"}

@@ -21,7 +21,10 @@ _ABOUT = {
 _ARMS = """
     SELECT study, arm, any_value(role) AS role,
         CASE WHEN count(DISTINCT alpha) = 1 THEN min(alpha) END AS alpha,
-        CASE WHEN count(DISTINCT beta) = 1 THEN min(beta) END AS beta
+        CASE WHEN count(DISTINCT beta) = 1 THEN min(beta) END AS beta,
+        CASE WHEN count(DISTINCT (head_init, head_sigma)) = 1 THEN min(head_init) END AS head_init,
+        min(head_sigma) AS head_sigma,
+        CASE WHEN count(DISTINCT optimiser) = 1 THEN min(optimiser) END AS optimiser
     FROM arms
     JOIN recipes USING (recipe)
     SEMI JOIN comparison USING (study, arm)
@@ -59,11 +62,14 @@ def study_sections(tables: Tables) -> list[dict[str, Any]]:
     """
     labels = arm_labels(tables)
     arms = tables.rows(_ARMS)
-    sections = []
+    sections: list[dict[str, Any]] = []
+    told: set[str] = set()  # what a role is about stands once on the page
     for row in tables.rows("FROM studies ORDER BY position"):
         if row["name"] in labels:
             texts = {name: row[name] or "" for name in ("title", "description", "scale")}
-            own = [_arm(arm, labels[row["name"]]) for arm in arms if arm["study"] == row["name"]]
+            own = [
+                _arm(arm, labels[row["name"]], told) for arm in arms if arm["study"] == row["name"]
+            ]
             repeated = row["position"] == 0
             sections.append(
                 {"name": row["name"], "arms": own, "anchor": f"study-{row['position']}"}
@@ -72,13 +78,23 @@ def study_sections(tables: Tables) -> list[dict[str, Any]]:
     return sections
 
 
-def _arm(arm: Row, labels: Sequence[str]) -> dict[str, Any]:
-    rates = [
+def _arm(arm: Row, labels: Sequence[str], told: set[str]) -> dict[str, Any]:
+    about = "" if arm["role"] in told else _ABOUT[arm["role"]]
+    told.add(arm["role"])
+    facts = ", ".join(_facts(arm))
+    about = f"{about} {facts}.".lstrip() if facts else about
+    return {"label": arm["arm"], "about": about, "colour": arm_colour(arm["arm"], labels)}
+
+
+def _facts(arm: Row) -> list[str]:
+    """Rates, the head's start and the optimiser, where all runs of the arm share them."""
+    facts = [
         f"{sign}\u00a0=\u00a0{arm[name]:g}"
         for sign, name in (("α", "alpha"), ("β", "beta"))
         if arm[name] is not None
     ]
-    about = _ABOUT[arm["role"]]
-    if rates:
-        about = f"{about} {', '.join(rates)}.".lstrip()
-    return {"label": arm["arm"], "about": about, "colour": arm_colour(arm["arm"], labels)}
+    if arm["head_init"] == "normal":
+        facts.append(f"W(0)\u00a0∼\u00a0N(0,\u00a0{arm['head_sigma']:g})")
+    elif arm["head_init"]:
+        facts.append(f"{arm['head_init']} head")
+    return facts + ([arm["optimiser"]] if arm["optimiser"] not in (None, "sgd") else [])
