@@ -51,10 +51,15 @@ CLAIM = Claim(
                     JOIN dynamics USING (source, epoch, target, recipe, seed)
                     WHERE step = 3 AND {NEAR_ZERO_HEAD} AND alpha * beta > 0 AND body_update > 0
                         AND optimiser = 'sgd' AND momentum_form = 'torch' AND warmup = 'none'
+                        AND weight_decay = 0
                     WINDOW own AS (PARTITION BY study, source, epoch, target, family)
                 )
                 SELECT study, source, epoch, target, seed, x, y,
-                    'ln ‖Δθ‖ against ln αβ, from ' || first_recipe AS contrast
+                    'ln ‖Δθ‖ against ln αβ, ' || rates || ' products αβ' || CASE
+                        -- families of arms that differ in more than their rates
+                        WHEN count(DISTINCT first_recipe) OVER (
+                            PARTITION BY study, source, epoch, target) > 1
+                        THEN ', from ' || first_recipe ELSE '' END AS contrast
                 FROM moved
                 WHERE rates > 1
                 ORDER BY study, source, epoch, target, contrast, seed, x

@@ -32,6 +32,7 @@ def test_gradient_and_slope(lab, power, gradient, verdict):
     ((*contrasts,),) = found.contrasts.values()
     assert [one.exact for one in contrasts] == [True, True, True, False]
     slope = contrasts[-1].estimate
+    assert contrasts[-1].name == "ln ‖Δθ‖ against ln αβ, 3 products αβ"
     assert slope.pairs == 5
     assert slope.value == pytest.approx(power)
 
@@ -45,7 +46,13 @@ def test_one_product_of_rates_has_no_slope(lab):
 
 
 @pytest.mark.parametrize(
-    "change", [{"optimiser": "adam"}, {"momentum_form": "ema"}, {"warmup": "frozen-stats"}]
+    "change",
+    [
+        {"optimiser": "adam"},
+        {"momentum_form": "ema"},
+        {"warmup": "frozen-stats"},
+        {"weight_decay": 0.1},
+    ],
 )
 def test_other_optimisers_give_no_slope(lab, change):
     arms(lab, 1.0)
