@@ -25,7 +25,7 @@ Values = float | None | Sequence[float | None]
 
 
 class Laboratory:
-    """Arms on source `old` (10 classes, 64 features) at epoch 3 and target `new` (10 classes)."""
+    """Arms on source `old` (20 classes, 64 features) at epoch 3 and target `new` (10 classes)."""
 
     def __init__(self, folder: Path):
         self._folder = folder
@@ -36,8 +36,8 @@ class Laboratory:
         self._views = (folder / "views.sql").read_text()
         self._places: dict[str, Row] = {}
         self._studies: dict[str, list[str]] = {}
-        for name in ("old", "new"):
-            self.insert("datasets", dataset=name, classes=[str(i) for i in range(10)])
+        for name, classes in (("old", 20), ("new", 10)):
+            self.insert("datasets", dataset=name, classes=[str(i) for i in range(classes)])
         self.source("old")
 
     def close(self) -> None:

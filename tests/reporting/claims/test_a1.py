@@ -34,3 +34,9 @@ def test_each_family_of_recipes_is_a_contrast(lab, about):
     (found,) = lab.judge("A1")
     ((one, other),) = found.contrasts.values()
     assert (one.name, other.name) == ("0.01 1e-08 − 0.01 1.0", "0.1 1e-08 − 0.1 1.0")
+
+
+def test_sigma_says_nothing_of_other_distributions(lab, about):
+    for sigma in (1.0, 1e-8):
+        lab.arm(f"{sigma}", head_sigma=sigma, runs={"adp_auc": about(sigma)})
+    assert lab.verdict("A1") == "not run"
