@@ -2,7 +2,17 @@
 
 import math
 
-__all__ = ["difference", "distance", "epochs", "percent", "plain", "plus_minus", "points", "scores"]
+__all__ = [
+    "count",
+    "difference",
+    "distance",
+    "epochs",
+    "percent",
+    "plain",
+    "plus_minus",
+    "points",
+    "scores",
+]
 
 THIN = "\u2009"
 MINUS = "−"
@@ -50,13 +60,25 @@ def plus_minus(value: float | None, half_width: float | None, form: str) -> str:
 
 
 def difference(value: float | None, unit: str) -> str:
-    """A difference with its sign, in the unit of a claim: points, area or distance."""
+    """An estimate in the unit of a claim: differences (points, area, distance) with their sign,
+    ratios ("×3.21"), slopes, and deviations from an exact value ("+1.2e−07")."""
     if value is None:
         return "–"
+    if unit == "ratio":
+        return f"×{plain(value)}"
+    if unit == "slope":
+        return _signed(value, 2)
+    if unit == "deviation":
+        return "0" if value == 0 else f"{value:+.1e}".replace("-", MINUS)
     scaled, digits = {"points": (100 * value, 1), "area": (value, 3), "distance": (value, 2)}[unit]
     text = f"{abs(scaled):.{digits}f}"
     sign = "" if not float(text) else ("+" if scaled > 0 else MINUS)
     return f"{sign}{text}"
+
+
+def count(number: int, what: str) -> str:
+    """ "1 step", "1,200 steps"."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def epochs(value: float) -> str:

@@ -1,12 +1,16 @@
 """The report's opening: sentences made from the numbers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from fastpipe.reporting.claims.verdicts import Verdicts
-from fastpipe.reporting.numbers import epochs, percent, points, scores
+from fastpipe.reporting.claims.judging import VERDICTS, combine
+from fastpipe.reporting.claims.verdicts import Measured, Verdicts
+from fastpipe.reporting.numbers import count, epochs, percent, points, scores
+from fastpipe.reporting.page.claims import estimate_text
+from fastpipe.reporting.page.studies import arm_labels, study_titles
+from fastpipe.reporting.statistics import Estimate, PairedDifference
 from fastpipe.reporting.tables import Row, Tables
 
 __all__ = ["Paragraph", "summarise"]
@@ -21,11 +25,14 @@ class Paragraph:
 
 
 def summarise(tables: Tables, verdicts: Sequence[Verdicts]) -> list[Paragraph]:
-    """All paragraphs that the study has numbers for."""
-    settings = tables.rows("FROM settings ORDER BY source, target")
-    found = [_design(tables), *(_target(tables, setting) for setting in settings)]
-    found += [_warmup(verdicts), _pretraining(tables), _similarity(tables), _claims(verdicts)]
-    found += [_diverged(tables)]
+    """All paragraphs that the report has numbers for; fewer words where it has several studies."""
+    if len(arm_labels(tables)) > 1:
+        found = [_design(tables), _claims(verdicts), *_studies(study_titles(tables), verdicts)]
+    else:
+        settings = tables.rows("FROM settings ORDER BY source, target")
+        found = [_design(tables), *(_target(tables, setting) for setting in settings)]
+        found += [_warmup(verdicts), _pretraining(tables), _similarity(tables), _claims(verdicts)]
+    found.append(_diverged(tables))
     return [paragraph for paragraph in found if paragraph]
 
 
@@ -37,7 +44,7 @@ def _design(tables: Tables) -> Paragraph | None:
     """)[0]
     if not row["runs"]:
         return None
-    arms = tables.rows("SELECT count(DISTINCT arm) AS arms FROM comparison")[0]["arms"]
+    arms = sum(len(labels) for labels in arm_labels(tables).values())
     sources = tables.rows("""
         SELECT DISTINCT source, dataset, backbone, epoch
         FROM snapshots JOIN (SELECT DISTINCT source, epoch FROM settings) USING (source, epoch)
@@ -52,10 +59,10 @@ def _design(tables: Tables) -> Paragraph | None:
     )  # fmt: skip
     return Paragraph(
         "The experiment",
-        _("{} is fine-tuned to {} in {}. ", pretrained, _count(row["targets"], "target"),
-          _count(arms, "way"))
+        _("{} is fine-tuned to {} in {}. ", pretrained, count(row["targets"], "target"),
+          count(arms, "way"))
         + _("With {} and every snapshot, that makes <b>{}</b> of up to {} steps.",
-            _count(row["seeds"], "seed"), _count(row["runs"], "run"), f"{row['steps']:,}"),
+            count(row["seeds"], "seed"), count(row["runs"], "run"), f"{row['steps']:,}"),
     )  # fmt: skip
 
 
@@ -63,17 +70,19 @@ def _design(tables: Tables) -> Paragraph | None:
 
 
 def _target(tables: Tables, setting: Row) -> Paragraph | None:
-    where = [setting["source"], setting["target"]]
+    where = [setting["study"], setting["source"], setting["target"]]
     bands = tables.rows(
-        "FROM adp_bands WHERE setting_source = ? AND target = ? ORDER BY position, step", where
+        "FROM adp_bands WHERE study = ? AND setting_source = ? AND target = ? "
+        "ORDER BY position, step",
+        where,
     )
     if not bands:
         return None
     last = max(row["step"] for row in bands)
     early = _early([row["step"] for row in bands])
-    learned = _learned(_at(bands, early), _at(bands, last), early, last)
+    learned = _learned(tables, where, _at(bands, early), _at(bands, last))
     kept = tables.rows(
-        "FROM retention_bands WHERE setting_source = ? AND target = ? AND step = ? "
+        "FROM retention_bands WHERE study = ? AND setting_source = ? AND target = ? AND step = ? "
         "ORDER BY position",
         [*where, last],
     )
@@ -98,33 +107,63 @@ def _at(rows: Sequence[Row], step: int) -> list[Row]:
     return [row for row in rows if row["step"] == step and row["mean"] is not None]
 
 
-def _learned(early: list[Row], final: list[Row], step: int, last: int) -> Markup:
+def _learned(tables: Tables, where: list[str], early: list[Row], final: list[Row]) -> Markup:
     fast, baseline = _best(early, "fast"), _best(early, "baseline")
     if not fast or not baseline:
-        return _leaders(early, final, step, last)
-    ends = _best(final, "fast"), _best(final, "baseline")
+        return _leaders(early, final)
+    gain = _gain(tables, where, fast, baseline)
     text = _(
-        "After {} steps, {} classifies {} of the test images correctly, the best baseline ({}) "
-        "{}: {} percentage points {}. ",
-        step, _name(fast), _strong(fast), baseline["arm"], _strong(baseline),
-        points(fast["mean"] - baseline["mean"]),
-        "more" if fast["mean"] >= baseline["mean"] else "less",
+        "After {}, {} classifies {} of the test images correctly, the best baseline ({}) "
+        "{}: {} percentage points {}{}. ",
+        count(fast["step"], "step"), _name(fast), _strong(fast), baseline["arm"],
+        _strong(baseline), points(fast["mean"] - baseline["mean"]),
+        "more" if fast["mean"] >= baseline["mean"] else "less", _range(gain),
     )  # fmt: skip
+    ends = _best(final, "fast"), _best(final, "baseline")
     if ends[0] and ends[1]:
         text += _(
-            "After all {} steps it is {} against {}. ",
-            f"{last:,}", _strong(ends[0]), _strong(ends[1]),
+            "After all {} it is {} against {}. ",
+            count(ends[0]["step"], "step"), _strong(ends[0]), _strong(ends[1]),
         )  # fmt: skip
     return text
 
 
-def _leaders(early: list[Row], final: list[Row], step: int, last: int) -> Markup:
+def _gain(tables: Tables, where: list[str], one: Row, other: Row) -> Estimate:
+    """Difference of two arms at a step, paired by seed."""
+    scores = """
+        SELECT seed, adp.top1
+        FROM comparison JOIN adp USING (source, epoch, target, recipe, seed)
+        WHERE study = ? AND setting_source = ? AND target = ? AND step = ? AND arm = ?
+    """
+    first, second = (
+        {row["seed"]: row["top1"] for row in tables.rows(scores, [*where, arm["step"], arm["arm"]])}
+        for arm in (one, other)
+    )
+    values = [
+        {"value": value - second[seed]}
+        for seed, value in sorted(first.items())
+        if value is not None and second.get(seed) is not None
+    ]
+    return PairedDifference()(values)
+
+
+def _range(found: Estimate) -> str:
+    """The interval of a difference that is told without its sign."""
+    if found.low is None or found.high is None or found.value is None:
+        return ""
+    sign = 1 if found.value >= 0 else -1
+    low, high = sorted((100 * sign * found.low, 100 * sign * found.high))
+    return f" (95 % interval {low:.1f} to {high:.1f})".replace("-", "−")
+
+
+def _leaders(early: list[Row], final: list[Row]) -> Markup:
     """For studies that do not compare FAST with baselines."""
     text = Markup()
-    for rows, at in ((early, step), (final, last)):
+    for rows in (early, final):
         if rows:
             best = max(rows, key=lambda row: row["mean"])
-            text += _("After {} steps {} is ahead with {}. ", f"{at:,}", _name(best), _strong(best))
+            steps = count(best["step"], "step")
+            text += _("After {} {} is ahead with {}. ", steps, _name(best), _strong(best))
     return text
 
 
@@ -155,24 +194,20 @@ def _best(rows: Sequence[Row], role: str) -> Row | None:
 
 def _warmup(verdicts: Sequence[Verdicts]) -> Paragraph | None:
     paired = [
-        (setting.target, one)
+        (setting.target, one.estimate)
         for verdict in verdicts
         if verdict.claim.id == "A5"
-        for setting, named in verdict.contrasts.items()
-        for one in named.values()
-        if one.mean is not None
+        for setting, contrasts in verdict.contrasts.items()
+        for one in contrasts
+        if one.estimate.value is not None
     ]
     if not paired:
         return None
     parts = [
-        _(
-            "<b>{} points</b> {} on {}",
-            points(one.mean),
-            "more" if one.mean >= 0 else "less",
-            target,
-        )
+        _("<b>{} points</b> {} on {}{}", points(one.value), "more" if one.value >= 0 else "less",
+          target, _range(one))
         for target, one in paired
-    ]
+    ]  # fmt: skip
     return Paragraph(
         "Warm-up",
         _("Within 20 steps of releasing the body after warm-up, validation accuracy drops {} "
@@ -183,20 +218,23 @@ def _warmup(verdicts: Sequence[Verdicts]) -> Paragraph | None:
 def _pretraining(tables: Tables) -> Paragraph | None:
     rows = tables.rows("""
         WITH ends AS (
-            SELECT source, target, arm, position, epoch, avg(adp_auc) AS auc
+            SELECT source, target, arm, position, epoch, avg(adp_auc) AS auc,
+                half_width95(adp_auc) AS half
             FROM over_pretraining WHERE adp_auc IS NOT NULL GROUP BY ALL
         )
         SELECT source, target, arm, position,
             min(epoch) AS first, max(epoch) AS last,
-            arg_min(auc, epoch) AS before, arg_max(auc, epoch) AS after
+            arg_min(auc, epoch) AS before, arg_max(auc, epoch) AS after,
+            arg_min_null(half, epoch) AS before_half, arg_max_null(half, epoch) AS after_half
         FROM ends GROUP BY ALL HAVING count(*) > 1
         ORDER BY source, target, position
     """)
     if not rows:
         return None
     parts = [
-        _("of {} on {} from {} to <b>{}</b>", _name(row), row["target"], scores(row["before"]),
-          scores(row["after"]))
+        _("of {} on {} from {} to <b>{}</b>{}", _name(row), row["target"],
+          scores(row["before"]) + _spread(row["before_half"]), scores(row["after"]),
+          _spread(row["after_half"]))
         for row in rows
     ]  # fmt: skip
     return Paragraph(
@@ -227,30 +265,48 @@ def _similarity(tables: Tables) -> Paragraph | None:
     )  # fmt: skip
 
 
-_VERDICTS = {
-    "supported": "supported",
-    "contradicted": "contradicted",
-    "inconclusive": "left open",
-    "not run": "left untested",
-}
-
-
 def _claims(verdicts: Sequence[Verdicts]) -> Paragraph | None:
     if not verdicts:
         return None
-    groups: dict[str, list[Markup]] = {}
-    for one in verdicts:
-        link = _('<a href="#claim-{}">{}</a>', one.claim.id, one.claim.id)
-        groups.setdefault(one.verdict, []).append(link)
+    groups = {word: [one for one in verdicts if one.verdict == word] for word in VERDICTS}
     parts = [
-        _("{} {} <b>{}</b>", _list(links), "is" if len(links) == 1 else "are", _VERDICTS[verdict])
-        for verdict, links in groups.items()
+        _("<b>{}</b> {} ({})", len(own), word, _list([_link(one) for one in own]))
+        for word, own in groups.items()
+        if own
     ]
-    return Paragraph(
-        "Claims",
-        _("Of {} taken from the paper, {} by these runs.",
-          _count(len(verdicts), "claim"), _list(parts)),
-    )  # fmt: skip
+    return Paragraph("Claims", _("Of {}: {}.", count(len(verdicts), "claim"), _list(parts)))
+
+
+def _link(one: Verdicts) -> Markup:
+    return _('<a href="#claim-{}">{}</a>', one.claim.id, one.claim.id)
+
+
+def _studies(titles: Mapping[str, str], verdicts: Sequence[Verdicts]) -> list[Paragraph]:
+    """For each study its claims, with the number that decides each."""
+    found = []
+    for study, title in titles.items():
+        sentences = [sentence for one in verdicts if (sentence := _in_study(one, study))]
+        if sentences:
+            found.append(Paragraph(title, Markup(" ").join(sentences)))
+    return found
+
+
+def _in_study(one: Verdicts, study: str) -> Markup | None:
+    """A claim, its verdict in one study, and a number from a setting with that verdict."""
+    own = {setting: found for setting, found in one.settings.items() if setting.study == study}
+    if not own:
+        return None
+    verdict = combine([found.verdict for found in own.values()])
+    decisive: list[Measured] = [
+        one.contrasts[setting][found.decisive]
+        for setting, found in own.items()
+        if found.decisive is not None and found.verdict == verdict
+    ]
+    number = f": {estimate_text(decisive[0])}" if decisive else ""
+    return _("{} ({}) is <b>{}</b>{}.", one.claim.title, _link(one), verdict, number)
+
+
+_MANY = 6
 
 
 def _diverged(tables: Tables) -> Paragraph | None:
@@ -262,8 +318,11 @@ def _diverged(tables: Tables) -> Paragraph | None:
         return None
     parts = [
         _("{} of {} on {} (from step {})", row["runs"], row["recipe"], row["target"], row["step"])
-        for row in rows
+        for row in rows[:_MANY]
     ]
+    if len(rows) > _MANY:
+        rest = sum(row["runs"] for row in rows[_MANY:])
+        parts.append(_("{} of others", rest))
     return Paragraph("Diverged", _("The loss of some runs became infinite: {}.", _list(parts)))
 
 
@@ -275,16 +334,19 @@ def _(template: str, *values: object) -> Markup:
     return Markup(template).format(*values)
 
 
+def _spread(half_width: float | None) -> str:
+    return "" if half_width is None else f"\u00a0±\u00a0{half_width:.3f}"
+
+
 def _name(row: Row) -> Markup:
     return _("<b>{}</b>", row["arm"])
 
 
 def _strong(row: Row) -> Markup:
-    return _("<b>{}</b>", percent(row["mean"]))
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
+    """A mean with half the width of its 95 % interval."""
+    half = row["half_width"]
+    spread = "" if half is None else f"\u00a0±\u00a0{100 * half:.1f}"
+    return _("<b>{}</b>{}", percent(row["mean"]), spread)
 
 
 def _list(parts: Sequence[Markup]) -> Markup:

@@ -18,7 +18,9 @@ class ReportSpec(Model):
 
 
 def report(spec: ReportSpec, *, database: Path, out: Path, work: Path, identity: str) -> None:
-    """Write `charts/`, `claims.parquet`, `report.html` and the record, `report.json`, into `out`.
+    """Write `charts/`, the claims, `report.html` and the record, `report.json`, into `out`.
+
+    Claims lie in `claims.parquet` and, for other programs, in `claims.csv`.
 
     Args:
         spec: see :class:`ReportSpec`.
@@ -47,7 +49,8 @@ def report(spec: ReportSpec, *, database: Path, out: Path, work: Path, identity:
 
 def _write(job: Job, spec: ReportSpec, tables) -> None:
     from fastpipe.reporting.charts import draw_figures, write_chart
-    from fastpipe.reporting.claims.verdicts import chosen_claims, judge_claims, write_claims
+    from fastpipe.reporting.claims.files import write_claims
+    from fastpipe.reporting.claims.verdicts import chosen_claims, judge_claims
     from fastpipe.reporting.exhibits.registry import EXHIBITS
     from fastpipe.reporting.page.content import colour_of, page_content
     from fastpipe.reporting.page.render import render_page
@@ -55,9 +58,9 @@ def _write(job: Job, spec: ReportSpec, tables) -> None:
     arms = tables.rows(_ARMS)
     labels = [arm["arm"] for arm in arms]
     colours = [colour_of(label, labels) for label in labels]
-    asked = [claim for row in tables.rows("FROM studies") for claim in row["claims"]]
+    asked = [claim for row in tables.rows("FROM studies") for claim in row["claims"] or ()]
     verdicts = judge_claims(tables, chosen_claims(list(dict.fromkeys(asked))))
-    write_claims(job.output("claims.parquet"), verdicts)
+    write_claims(job.output("claims.parquet"), job.output("claims.csv"), verdicts)
     figures = [figure for figure in draw_figures(tables, EXHIBITS, labels) if figure.panels]
     job.output("charts/.").mkdir(parents=True, exist_ok=True)
     for figure in figures:

@@ -74,7 +74,7 @@ CASES = [
     ("studies: {more: {title: T, includes: [dem]}}", "studies.more.includes.0: there is no entry 'dem' in studies; did you mean 'demo'?"),
     ("studies: {more: {title: T}}", "studies.more: a study needs arms or includes"),
     ("studies: {demo: {claims: [A7, A77]}}", "studies.demo.claims.1: unknown claim 'A77'; did you mean 'A7'?"),
-    ("studies: {demo: {claims: [REGISTRY]}}", "studies.demo.claims.0: unknown claim 'REGISTRY'; valid: A5, "),
+    ("studies: {demo: {claims: [REGISTRY]}}", "studies.demo.claims.0: unknown claim 'REGISTRY'; valid: A1, "),
     # scales
     (scale("overrides: {step: 9}"), f"{BIG}.overrides.step: recipes have no field 'step'; did you mean 'steps'?"),
     (scale("overrides: {steps: 0}"), f"{BIG}.overrides.steps: must be greater than or equal to 1; found 0"),

@@ -65,8 +65,9 @@ def hostile(altered) -> str:
     quoted = HOSTILE.replace("'", "''")
     return page(
         altered(
-            f"UPDATE study SET title = '{quoted}', name = '{quoted}', description = '{quoted}'",
-            f"UPDATE arms SET arm = arm || '{quoted}'",
+            f"UPDATE studies SET title = '{quoted}', name = '{quoted}', description = '{quoted}'",
+            f"UPDATE arms SET arm = arm || '{quoted}', study = '{quoted}'",
+            f"INSERT INTO findings VALUES ('{quoted}', 'A7', '{quoted}')",
             f"UPDATE flow SET source_class = '{quoted}', target_class = target_class || '{quoted}'",
             *(f"UPDATE {t} SET target = target || '{quoted}'"
               for t in ("arms", "runs", "adp", "forgetting", "validations", "similarity", "flow")),
@@ -116,26 +117,61 @@ def test_same_numbers_same_bytes(html, tables):
     assert page(tables, "A5", "A7", "A9") == html
 
 
+def claim_row(html: str, claim: str) -> tuple[str, str]:
+    """The HTML of one claim's row and details, and its words."""
+    section = re.search(rf'(<tbody class="claim" id="claim-{claim}".*?)</details>', html, re.S)[1]
+    return section, re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", section))
+
+
 def test_claims_are_shown_with_their_numbers(html, tables):
     (a7,) = judge_claims(tables, chosen_claims(["A7"]))
-    paired = next(iter(a7.contrasts.values()))["FAST − Baseline 0.05"]
-    section = re.search(r'id="claim-A7">(.*?)</article>', html, re.S)[1]
-    text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", section))
-    assert "FAST − Baseline 0.05" in text
-    assert f"+{paired.mean:.3f}" in text
-    assert f"+{paired.low:.3f} to +{paired.high:.3f}" in text
-    assert f"+{paired.effect_size:.2f}" in text
-    assert '<a href="#adp-target">See figure 1</a>' in section
+    contrast = next(iter(a7.contrasts.values()))[0]
+    found = contrast.estimate
+    section, text = claim_row(html, "A7")
+    assert contrast.name == "FAST − Baseline 0.05"
+    assert f"{contrast.name} +{found.value:.3f}" in text.replace("BCa", "")
+    assert f"+{found.low:.3f} to +{found.high:.3f}" in text
+    assert f"+{found.effect_size:.2f}" in text
+    assert '<a href="#adp-target">figure 1</a>' in re.sub(r"<a\s+", "<a ", section)
     assert 'class="verdict supported"' in section
+    assert "FAST, §6.6, Figs 10–12" in text
+    assert "Looked into" not in text
+
+
+def test_the_row_shows_the_comparison_that_decides(html, tables):
+    (a7,) = judge_claims(tables, chosen_claims(["A7"]))
+    setting, contrast = a7.decisive
+    row = claim_row(html, "A7")[1].partition("comparisons in")[0]
+    assert f"+{contrast.estimate.value:.3f}" in row
+    assert f"{contrast.name}, on {setting.target} (decides among 4)" in row
+    weakest = max(one.p_holm for one in a7.settings.values())
+    assert a7.settings[setting].p_holm == weakest
 
 
 def test_contradicted_and_not_run_claims(altered):
     swap = """UPDATE arms SET role = CASE role WHEN 'fast' THEN 'baseline'
               WHEN 'baseline' THEN 'fast' WHEN 'warmup' THEN 'other' ELSE role END"""
-    html = page(altered(swap), "A5", "A7")
+    finding = "INSERT INTO findings VALUES ('demo', 'A7', 'Roles were swapped.')"
+    html = page(altered(swap, finding), "A5", "A7")
     assert '<span class="verdict contradicted">contradicted</span>' in html
     assert '<span class="verdict not-run">not run</span>' in html
-    assert "The study has no runs to judge this by." in html
+    assert "The study has no runs to judge this by." in claim_row(html, "A5")[1]
+    assert "Looked into: Roles were swapped." in re.sub(
+        " +", " ", claim_row(html, "A7")[1]
+    ).replace(" :", ":")
+
+
+def test_exact_checks_tell_how_far_they_are_off(altered):
+    html = page(
+        altered(
+            "UPDATE studies SET claims = ['A13']",
+            "UPDATE recipes SET head_init = 'zeros' WHERE recipe = 'fast'",
+        ),
+        "A13",
+    )
+    text = claim_row(html, "A13")[1]
+    assert "−1.0e−02" in text  # the invented cosine is 0.99
+    assert "exact check off by" in text
 
 
 def test_ten_pairs_show_the_bootstrap(altered):
@@ -145,6 +181,55 @@ def test_ten_pairs_show_the_bootstrap(altered):
         "UPDATE arms SET seeds = range(10)",
     )
     assert re.search(r">BCa \+0\.\d{3} to \+0\.\d{3}<", page(tables, "A7"))
+
+
+TWO_STUDIES = (
+    "INSERT INTO studies BY NAME SELECT 1 AS position, 'second' AS name, 'Once more' AS title, "
+    "'The same runs.' AS description, 'Also invented.' AS scale, ['A9'] AS claims",
+    "INSERT INTO arms SELECT 'second', position, arm || ' again', role, source, epoch, target, "
+    "recipe, seeds FROM arms WHERE role IN ('fast', 'baseline')",
+)
+
+
+def test_two_studies_have_their_own_arms_and_tables(altered):
+    html = page(altered(*TWO_STUDIES), "A9")
+    text = re.sub(r"\s+", " ", re.sub(r"<(script|style).*?</\1>|<[^>]+>", " ", html, flags=re.S))
+    assert "Once more The same runs. Also invented. FAST again" in text
+    assert text.count("A small network has learnt") == 1
+    headings = re.findall(r"<h3>(.*?)</h3>", html[html.index('id="final-table"') :])
+    own = "FAST and the usual ways to fine-tune"
+    assert headings == [
+        f"{own}: digits", f"{own}: fashion-mnist", "Once more: digits", "Once more: fashion-mnist"
+    ]  # fmt: skip
+    assert "digits (Once more)" in claim_row(html, "A9")[1]
+    assert "8 comparisons in 4 settings" in claim_row(html, "A9")[1]
+
+
+class TestFinalTable:
+    def bold(self, tables) -> list[str]:
+        html = page(tables)
+        table = re.search(r'aria-label="Final numbers on digits">(.*?)</table>', html, re.S)[1]
+        rows = re.findall(r"<tr>(.*?)</tr>", table, re.S)[1:]
+        return [
+            re.search(r"</span>([^<]+)", row)[1]
+            for row in rows
+            if "<b>" in re.findall(r"<td.*?</td>", row, re.S)[0]
+        ]
+
+    def test_the_best_top1_is_bold(self, tables):
+        assert self.bold(tables) == ["FAST"]
+
+    def test_ties_as_printed_are_all_bold(self, altered):
+        same = "UPDATE runs SET final_top1 = 0.99 + 0.00001 * (recipe = 'fast')::INT"
+        (count,) = {len(self.bold(altered(same)))}
+        assert count == 6
+
+    def test_an_arm_that_diverged_is_never_the_best(self, altered):
+        diverged = "UPDATE runs SET status = 'diverged' WHERE recipe = 'fast' AND seed = 1"
+        assert self.bold(altered(diverged)) == ["Warm-up"]
+
+    def test_no_times(self, html):
+        assert "seconds" not in html[html.index('id="final-table"') : html.index('id="methods"')]
 
 
 def test_hostile_names_stay_text(hostile):
@@ -206,6 +291,41 @@ class TestInChromium:
         ]
         assert opened.complaints == []
 
+    def test_filters_choose_claims(self, altered, tmp_path):
+        swap = "UPDATE arms SET role = 'other' WHERE role = 'warmup'"
+        path = tmp_path / "report.html"
+        path.write_text(page(altered(swap), "A5", "A7", "A9"), encoding="utf-8")
+        shown = (
+            "[...document.querySelectorAll('.claims > tbody')]"
+            ".filter(c => c.getClientRects().length).map(c => c.id)"
+        )
+        state = "document.getElementById('filter-state').textContent"
+        with Chromium() as browser:
+            browser.show(1200)
+            browser.open(path)
+            assert browser.evaluate(shown) == ["claim-A5", "claim-A7", "claim-A9"]
+            self.select(browser, "verdict", "supported")
+            assert browser.evaluate(shown) == ["claim-A7", "claim-A9"]
+            assert browser.evaluate(state) == "2 of 3 claims shown"
+            # a link to a claim that is filtered away brings it back, opened
+            browser.evaluate(
+                "new Promise(r => { addEventListener('hashchange', () => setTimeout(r, 0));"
+                "location.hash = 'claim-A5'; })"
+            )
+            assert browser.evaluate(state) == "3 of 3 claims shown"
+            assert browser.evaluate("document.querySelector('#claim-A5 details').open")
+            self.select(browser, "paper", "FAST")
+            assert len(browser.evaluate(shown)) == 3
+            assert browser.complaints == []
+            assert [url.partition("#")[0] for url in browser.requests] == [path.as_uri()]
+
+    def select(self, browser, name: str, value: str):
+        browser.evaluate(
+            f"(() => {{ const select = document.getElementById('filter-{name}');"
+            f"select.focus(); select.value = '{value}';"
+            "select.dispatchEvent(new Event('change', { bubbles: true })); })()"
+        )
+
     def choose_an_arm(self, browser):
         faded = (
             "[...document.querySelectorAll('#adp-target .mark-line path')]"
@@ -250,6 +370,8 @@ class TestInChromium:
     def test_fits_a_phone(self, opened):
         opened.show(390, phone=True)
         opened.evaluate("new Promise(r => setTimeout(r, 300))")
+        assert opened.evaluate("document.documentElement.scrollWidth") == 390
+        opened.evaluate("document.querySelectorAll('.claim details').forEach(d => d.open = true)")
         assert opened.evaluate("document.documentElement.scrollWidth") == 390
 
     def test_hostile_names_run_nothing(self, hostile, tmp_path):

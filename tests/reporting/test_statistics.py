@@ -1,4 +1,6 @@
-"""Statistics against hand-computed numbers and scipy; verdicts against their definition."""
+"""Statistics against hand-computed numbers and scipy."""
+
+import math
 
 import numpy as np
 import pytest
@@ -6,16 +8,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from fastpipe.reporting.statistics import Paired, combine, holm, judge, paired_difference
+from fastpipe.reporting.statistics import (
+    Equivalence,
+    ExactCheck,
+    Interaction,
+    NonInferiority,
+    PairedDifference,
+    RankCorrelation,
+    Ratio,
+    Slope,
+)
+
+FINITE = st.floats(-100, 100).filter(lambda x: x == 0 or abs(x) > 1e-3)
+SAMPLES = st.lists(FINITE, min_size=3, max_size=9).filter(lambda values: np.std(values) > 1e-6)
 
 
-def one(mean: float, p: float | None, pairs: int = 5) -> Paired:
-    return Paired(pairs, mean, mean - 1, mean + 1, 1.0, p)
+def rows(values):
+    return [{"seed": seed, "value": value} for seed, value in enumerate(values)]
 
 
-def verdicts(contrasts, min_pairs=3):
-    found = judge(contrasts, dict.fromkeys(contrasts, min_pairs))
-    return {key: judgement.verdict for key, judgement in found.items()}
+def paired_difference(values):
+    return PairedDifference()(rows(values))
 
 
 class TestPairedDifference:
@@ -23,31 +36,29 @@ class TestPairedDifference:
         # mean 3, s² = 10/4, error = sqrt(2.5/5) = 0.7071, t(0.975; 4) = 2.7764, t = 4.2426
         found = paired_difference([1, 2, 3, 4, 5])
         assert found.pairs == 5
-        assert found.mean == pytest.approx(3)
+        assert found.value == pytest.approx(3)
         assert found.low == pytest.approx(3 - 1.96324, abs=1e-5)
         assert found.high == pytest.approx(3 + 1.96324, abs=1e-5)
         assert found.effect_size == pytest.approx(3 / 2.5**0.5)
         assert found.p == pytest.approx(0.013236, abs=1e-6)
+        assert found.holds
         assert found.bootstrap_low is None
 
-    @given(
-        st.lists(
-            st.floats(-100, 100).filter(lambda x: x == 0 or abs(x) > 1e-3), min_size=3, max_size=9
-        )
-    )
+    @given(SAMPLES)
     def test_against_scipy(self, values):
-        if np.std(values) < 1e-6:
-            return
         found, theirs = paired_difference(values), stats.ttest_1samp(values, 0)
         low, high = theirs.confidence_interval(0.95)
         assert found.p == pytest.approx(theirs.pvalue, rel=1e-6)
         assert (found.low, found.high) == pytest.approx((low, high), rel=1e-6, abs=1e-9)
+        assert found.holds == (np.mean(values) >= 0)
+        assert Interaction()(rows(values)) == found
 
     def test_sign_turns_everything_round(self):
         plus, minus = paired_difference([1, 2, 4]), paired_difference([-1, -2, -4])
         assert (minus.low, minus.high) == pytest.approx((-plus.high, -plus.low))
         assert minus.effect_size == pytest.approx(-plus.effect_size)
         assert minus.p == pytest.approx(plus.p)
+        assert (plus.holds, minus.holds) == (True, False)
 
     def test_bootstrap_from_ten_pairs_on(self):
         values = np.random.default_rng(1).exponential(size=10)
@@ -61,72 +72,162 @@ class TestPairedDifference:
 
     def test_identical_arms_have_no_p(self):
         found = paired_difference([0.0] * 5)
-        assert (found.mean, found.low, found.high, found.p) == (0, 0, 0, None)
+        assert (found.value, found.low, found.high, found.p) == (0, 0, 0, None)
 
     def test_a_constant_difference_is_certain(self):
         found = paired_difference([0.3 - 0.2, 0.9 - 0.8, 0.5 - 0.4])  # equal but for rounding
         assert found.p == 0
         assert found.effect_size is None
 
-    @pytest.mark.parametrize("values", [[], [0.5]])
+    @pytest.mark.parametrize("values", [[], [0.5], [0.5, None]])
     def test_too_few(self, values):
         found = paired_difference(values)
-        assert (found.pairs, found.low, found.p) == (len(values), None, None)
+        assert (found.pairs, found.low, found.p) == (min(len(values), 1), None, None)
 
     def test_refuses_what_is_not_finite(self):
-        with pytest.raises(ValueError, match=r"must be finite, got \[1.0, nan\]"):
+        with pytest.raises(ValueError, match=r"values must be finite, got \[1.0, nan\]"):
             paired_difference([1.0, float("nan")])
 
 
-class TestHolm:
+class TestNonInferiority:
     def test_by_hand(self):
-        assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-        assert holm([0.5, 0.9]) == pytest.approx([1.0, 1.0])
-        assert holm([]) == []
+        # mean 0, error 0.7071, distance to the bound −1: t = 1.41421, one-sided p of t with 4 df
+        found = NonInferiority(1.0)(rows([-2, -1, 0, 1, 2]))
+        assert found.holds
+        assert found.p == pytest.approx(0.115099, abs=1e-5)
 
-    @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
-    def test_laws(self, p):
-        adjusted = holm(p)
-        assert all(a >= b for a, b in zip(adjusted, p, strict=True))
-        assert max(adjusted) <= 1
-        order = np.argsort(p, kind="stable")
-        assert np.all(np.diff(np.array(adjusted)[order]) >= 0)
+    @given(SAMPLES, st.floats(0.01, 50))
+    def test_against_scipy(self, values, margin):
+        found = NonInferiority(margin)(rows(values))
+        side = "greater" if found.holds else "less"
+        assert found.p == pytest.approx(stats.ttest_1samp(values, -margin, alternative=side).pvalue)
+        assert found.holds == (np.mean(values) > -margin)
+        assert (found.low, found.high) == (
+            paired_difference(values).low,
+            paired_difference(values).high,
+        )
+
+    def test_identical_arms_are_no_worse(self):
+        found = NonInferiority(0.01)(rows([0.0] * 5))
+        assert (found.holds, found.p) == (True, 0.0)
 
 
-class TestJudge:
-    def test_supported_contradicted_inconclusive(self):
-        assert verdicts({"a": [one(1, 0.01)]}) == {"a": "supported"}
-        assert verdicts({"a": [one(-1, 0.01)]}) == {"a": "contradicted"}
-        assert verdicts({"a": [one(1, 0.2)]}) == {"a": "inconclusive"}
-        assert verdicts({"a": [one(0, None)]}) == {"a": "inconclusive"}
+class TestEquivalence:
+    def test_by_hand(self):
+        # mean 0, error 0.7071, distance 2 to both bounds: t = 2.82843, one-sided p with 4 df
+        found = Equivalence(2.0)(rows([-2, -1, 0, 1, 2]))
+        assert found.holds
+        assert found.p == pytest.approx(0.023712, abs=1e-5)
 
-    def test_needs_every_contrast(self):
-        assert verdicts({"a": [one(1, 0.001), one(1, 0.2)]}) == {"a": "inconclusive"}
-        assert verdicts({"a": [one(1, 0.001), one(1, 0.04)]}) == {"a": "supported"}
+    @given(SAMPLES, st.floats(0.01, 50), st.floats(-5, 5))
+    def test_against_scipy(self, values, margin, reference):
+        found = Equivalence(margin, reference)(rows(values))
+        low, high = reference - margin, reference + margin
+        above = stats.ttest_1samp(values, low, alternative="greater").pvalue
+        below = stats.ttest_1samp(values, high, alternative="less").pvalue
+        assert found.holds == (low < np.mean(values) < high)
+        expected = max(above, below) if found.holds else min(1, 2 * min(1 - above, 1 - below))
+        assert found.p == pytest.approx(expected, abs=1e-9)
 
-    def test_one_contrast_on_the_other_side_contradicts(self):
-        assert verdicts({"a": [one(1, 0.001), one(-1, 0.01)]}) == {"a": "contradicted"}
-        # … but it is one of two that could have: 2 × 0.03 > 0.05
-        assert verdicts({"a": [one(1, 0.001), one(-1, 0.03)]}) == {"a": "inconclusive"}
+    def test_beyond_the_margin(self):
+        found = Equivalence(0.1)(rows([0.5, 0.51, 0.52]))
+        assert not found.holds
+        assert found.p < 0.001
 
-    def test_is_corrected_over_all_settings(self):
-        assert verdicts({"a": [one(1, 0.03)]})["a"] == "supported"
-        assert verdicts({"a": [one(1, 0.03)], "b": [one(1, 0.9)]})["a"] == "inconclusive"
 
-    def test_not_run_is_not_counted(self):
-        found = verdicts({"a": [one(1, 0.03)], "b": [one(1, 0.001, pairs=2)], "c": []})
-        assert found == {"a": "supported", "b": "not run", "c": "not run"}
+class TestRatio:
+    def test_by_hand(self):
+        # logs ln 2 · (1, 2, 3): mean 2 ln 2, s = ln 2, half = t(0.975; 2) · ln 2 / √3
+        found = Ratio()(rows([2, 4, 8]))
+        half = 4.302653 * math.log(2) / math.sqrt(3)
+        assert found.value == pytest.approx(4)
+        assert found.low == pytest.approx(4 * math.exp(-half), rel=1e-5)
+        assert found.high == pytest.approx(4 * math.exp(half), rel=1e-5)
+        assert found.p == pytest.approx(stats.ttest_1samp(np.log([2, 4, 8]), 0).pvalue)
 
+    def test_the_inverse_is_the_other_side(self):
+        assert not Ratio()(rows([0.5, 0.25, 0.125])).holds
+        assert Ratio()(rows([1, 1, 1])).p is None
+
+    def test_refuses_what_has_no_logarithm(self):
+        with pytest.raises(ValueError, match=r"ratios must be positive, got \[1.0, 0.0\]"):
+            Ratio()(rows([1, 0]))
+
+
+class TestSlope:
+    def points(self, slopes):
+        return [
+            {"seed": seed, "x": x, "y": slope * x + off}
+            for seed, slope in enumerate(slopes)
+            for x, off in ((0.0, 1.0), (1.0, -2.0), (2.0, 1.0))  # what is off has no slope
+        ]
+
+    def test_mean_over_seeds(self):
+        found = Slope(1.0, 0.1)(self.points([0.98, 1.0, 1.02]))
+        assert (found.pairs, found.holds) == (3, True)
+        assert found.value == pytest.approx(1.0)
+        expected = Equivalence(0.1, 1.0)(rows([0.98, 1.0, 1.02]))
+        assert found.p == pytest.approx(expected.p)
+
+    @given(st.lists(st.tuples(FINITE, FINITE), min_size=3, max_size=6))
+    def test_least_squares_against_scipy(self, points):
+        if np.ptp([x for x, _ in points]) < 0.1:
+            return
+        found = Slope(0.0, 1.0)([{"seed": 0, "x": x, "y": y} for x, y in points])
+        assert found.value == pytest.approx(
+            stats.linregress(*zip(*points, strict=True)).slope, rel=1e-6, abs=1e-6
+        )
+
+    def test_one_x_has_no_slope(self):
+        assert Slope(1.0, 0.1)([{"seed": 0, "x": 1, "y": y} for y in (1, 2)]).pairs == 0
+
+
+class TestRankCorrelation:
+    def points(self, ranks):
+        return [{"seed": 0, "x": x, "y": y} for x, y in enumerate(ranks)]
+
+    def test_spearman_by_hand(self):
+        # d² = 0, 1, 1, 0, 0: ρ = 1 − 6 · 2 / (5 · 24) = 0.9; SE = √(1.405 / 2)
+        found = RankCorrelation()(self.points([1, 3, 2, 4, 5]))
+        assert found.value == pytest.approx(0.9)
+        assert found.high == pytest.approx(math.tanh(math.atanh(0.9) + 1.959964 * 0.702**0.5), 1e-3)
+        assert found.p == pytest.approx(0.037386, abs=1e-5)
+
+    def test_kendall_by_hand(self):
+        # one of ten pairs is the wrong way round: τ = (9 − 1) / 10; two-sided exact p = 10 / 120
+        found = RankCorrelation("kendall")(self.points([1, 3, 2, 4, 5]))
+        assert found.value == pytest.approx(0.8)
+        assert found.p == pytest.approx(10 / 120)
+
+    def test_against_scipy_and_with_bootstrap(self):
+        x, y = np.random.default_rng(3).normal(size=(2, 12))
+        own = [{"seed": 0, "x": a, "y": a + b} for a, b in zip(x, y, strict=True)]
+        for kind, theirs in (("spearman", stats.spearmanr), ("kendall", stats.kendalltau)):
+            found = RankCorrelation(kind)(own)
+            assert (found.value, found.p) == pytest.approx(tuple(theirs(x, x + y)))
+            assert found.bootstrap_low < found.value < found.bootstrap_high <= 1
+
+    @pytest.mark.parametrize("ranks", [[1, 2, 3, 4], [1, 1, 1, 1, 1]])
+    def test_undefined(self, ranks):
+        assert RankCorrelation()(self.points(ranks)).value is None
+
+    def test_falling_is_the_other_side(self):
+        assert not RankCorrelation()(self.points([5, 4, 2, 3, 1])).holds
+
+
+class TestExactCheck:
     @pytest.mark.parametrize(
-        ("parts", "whole"),
+        ("values", "worst", "holds"),
         [
-            (["supported", "supported"], "supported"),
-            (["supported", "inconclusive"], "inconclusive"),
-            (["supported", "not run"], "inconclusive"),
-            (["supported", "contradicted"], "contradicted"),
-            (["not run", "not run"], "not run"),
-            ([], "not run"),
+            ([1.0, 1.0005, 0.9999], 1.0005, True),
+            ([1.0, 0.9989], 0.9989, False),
+            ([1.002, 1.0, 0.9995], 1.002, False),
         ],
     )
-    def test_combine(self, parts, whole):
-        assert combine(parts) == whole
+    def test_the_value_furthest_away_decides(self, values, worst, holds):
+        found = ExactCheck(1.0, 1e-3)(rows(values))
+        assert (found.value, found.holds, found.p) == (worst, holds, None)
+        assert (found.low, found.high, found.pairs) == (min(values), max(values), len(values))
+
+    def test_nothing_to_check(self):
+        assert ExactCheck(0.0, 1.0)(rows([None])).value is None

@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from fastpipe.reporting.claims.verdicts import chosen_claims, judge_claims
 from fastpipe.reporting.summary import summarise
@@ -11,7 +12,8 @@ from fastpipe.reporting.summary import summarise
 
 def paragraphs(tables, *claims: str) -> dict[str, str]:
     found = summarise(tables, judge_claims(tables, chosen_claims(claims)))
-    return {p.heading: re.sub(r"<[^>]+>", "", p.text).replace("\u2009", "") for p in found}
+    return {p.heading: re.sub(r"<[^>]+>", "", p.text).replace("\u2009", "").replace("\u00a0", " ")
+            for p in found}  # fmt: skip
 
 
 def mean(tables, table: str, column: str, recipe: str, step: int) -> float:
@@ -29,9 +31,10 @@ def test_numbers_of_a_target(tables):
                       ("fast", "baseline+alpha=0.01"))  # fmt: skip
     assert f"After 13 steps, FAST classifies {fast:.1f}%" in text
     assert f"the best baseline (Baseline 0.01) {baseline:.1f}%" in text
-    assert f"{fast - baseline:.1f} percentage points more" in text
+    assert f"{fast - baseline:.1f} percentage points more (95 % interval " in text
     kept = mean(tables, "forgetting", "top1", "fast", 200)
-    assert f"on mnist before, FAST keeps {kept:.1f}% at the end; the baselines keep" in text
+    assert f"on mnist before, FAST keeps {kept:.1f}% ± " in text
+    assert " at the end; the baselines keep" in text
 
 
 def test_it_says_less_when_it_is_less(altered):
@@ -47,10 +50,7 @@ def test_every_paragraph(tables):
         "2 targets in 6 ways. With 5 seeds and every snapshot, that makes 90 runs of up to 200 "
         in (found["The experiment"])
     )
-    assert (
-        found["Claims"]
-        == "Of 3 claims taken from the paper, A5, A7 and A9 are supported by these runs."
-    )
+    assert found["Claims"] == "Of 3 claims: 3 supported (A5, A7 and A9)."
     assert (
         "most similar to mnist is digits (0.914), followed by fashion-mnist (0.844)"
         in (found["Similarity"])
@@ -64,9 +64,56 @@ def test_claims_that_are_not_supported(altered):
         "A5",
         "A7",
     )
-    assert found["Claims"] == (
-        "Of 2 claims taken from the paper, A5 is left untested and A7 is left open by these runs."
+    assert found["Claims"] == "Of 2 claims: 1 inconclusive (A7) and 1 not run (A5)."
+
+
+def test_intervals_are_those_of_scipy(tables):
+    scores = {
+        recipe: [
+            row["top1"]
+            for row in tables.rows(
+                "SELECT top1 FROM adp WHERE recipe = ? AND step = 13 AND epoch = 3 "
+                "AND target = 'digits' ORDER BY seed", [recipe],
+            )
+        ]
+        for recipe in ("fast", "baseline+alpha=0.01")
+    }  # fmt: skip
+    gain = 100 * np.subtract(*scores.values())
+    low, high = stats.ttest_1samp(gain, 0).confidence_interval(0.95)
+    text = paragraphs(tables)["digits"]
+    assert f"{gain.mean():.1f} percentage points more (95 % interval {low:.1f} to {high:.1f})" in (
+        text
     )
+    half = stats.ttest_1samp(100 * np.array(scores["fast"]), 0).confidence_interval(0.95)
+    assert (
+        f"FAST classifies {100 * np.mean(scores['fast']):.1f}% ± {(half[1] - half[0]) / 2:.1f} "
+        in (text)
+    )
+
+
+def test_one_step_is_no_steps(altered):
+    text = paragraphs(altered("DELETE FROM adp WHERE step > 1"))["digits"]
+    assert "After 1 step, FAST classifies" in text
+    assert "After all 1 step it is" in text
+
+
+def test_several_studies_are_told_in_short(altered):
+    tables = altered(
+        "INSERT INTO studies BY NAME SELECT 1 AS position, 'second' AS name, 'Once more' AS title, "
+        "['A9'] AS claims",
+        "INSERT INTO arms SELECT 'second', position, arm, role, source, epoch, target, recipe, "
+        "seeds FROM arms WHERE role IN ('fast', 'baseline') AND target = 'digits'",
+    )
+    found = paragraphs(tables, "A5", "A9")
+    own = "FAST and the usual ways to fine-tune"
+    assert list(found) == ["The experiment", "Claims", own, "Once more"]
+    assert "2 targets in 9 ways" in found["The experiment"]
+    assert re.fullmatch(
+        r"FAST ends closer to the pretrained network \(A9\) is supported: "
+        r"\+\d\.\d\d \(\+\d\.\d\d to \+\d\.\d\d\)\.",
+        found["Once more"],
+    )
+    assert "Leaving warm-up costs accuracy at first (A5) is supported: +" in found[own]
 
 
 def test_without_fast_the_leader_is_named(altered):

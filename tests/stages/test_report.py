@@ -30,8 +30,12 @@ def root(tmp_path_factory) -> Path:
     synthetic = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(synthetic)
     root = tmp_path_factory.mktemp("study") / "results"
-    out = root / "studies" / "demo"
-    collect(synthetic.write_results(root), out=out, work=root / ".work", identity="i")
+    spec = synthetic.write_results(root)
+    for name, claims in {"demo": ("A5", "A7", "A9"), "none": (), "wrong": ("Z1",)}.items():
+        own = spec.studies[0].model_copy(update={"claims": claims})
+        out = root / "studies" / name
+        asked = spec.model_copy(update={"studies": (own,)})
+        collect(asked, out=out, work=root / ".work", identity="i")
     return root
 
 
@@ -49,7 +53,11 @@ def test_files_and_record(study):
     )
     assert {"adp-target-digits", "class-flow-fashion-mnist", "similarity"} <= stems
     outputs = verify(study / "report.json")
-    assert set(outputs) == {f"charts/{name}" for name in charts} | {"claims.parquet", "report.html"}
+    assert set(outputs) == {f"charts/{name}" for name in charts} | {
+        "claims.parquet",
+        "claims.csv",
+        "report.html",
+    }
     record = read_json(study / "report.json")
     assert list(record["inputs"]) == [str(study / "study.duckdb")]
     assert record["identity"] == "i"
@@ -74,20 +82,18 @@ def test_again_gives_the_same_bytes(study, root):
     assert read_json(study / "report.json") == before
 
 
-def test_only_some_formats(study, root, tmp_path):
-    out = tmp_path / "out"
-    spec = SPEC.model_copy(update={"formats": ("svg",), "claims": ()})
-    report(spec, database=study, out=out, work=root / ".work", identity="i")
+def test_only_some_formats_and_no_claims(root):
+    out = make(root / "studies" / "none", root, SPEC.model_copy(update={"formats": ("svg",)}))
     assert {path.suffix for path in (out / "charts").iterdir()} == {".svg"}
     assert 'id="claims"' not in (out / "report.html").read_text()
     assert pq.read_table(out / "claims.parquet").num_rows == 0
+    assert len((out / "claims.csv").read_text().splitlines()) == 1
 
 
-def test_an_unknown_claim_is_refused_before_anything_is_written(study, root):
-    before = verify(study / "report.json")
+def test_an_unknown_claim_is_refused_before_anything_is_written(root):
     with pytest.raises(UserError, match="unknown claim Z1"):
-        make(study, root, SPEC.model_copy(update={"claims": ("Z1",)}))
-    assert verify(study / "report.json") == before
+        make(root / "studies" / "wrong", root)
+    assert not (root / "studies" / "wrong" / "report.html").exists()
 
 
 def test_a_damaged_database_is_refused(study, root, tmp_path):

@@ -53,6 +53,7 @@ rule report:
             labels={"what": "{chart}"},
         ),
         claims="results/studies/{study}/claims.parquet",
+        claims_csv="results/studies/{study}/claims.csv",
         record="results/studies/{study}/report.json",
     log:
         "results/logs/studies/{study}/report.log",

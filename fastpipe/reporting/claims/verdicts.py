@@ -1,37 +1,37 @@
-"""Judging the claims of a study: from queries to rows of `claims.parquet`."""
+"""Judging the claims of a report: from queries to verdicts."""
 
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
-
-import pyarrow as pa
-import pyarrow.parquet as pq
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from fastpipe.errors import UserError
-from fastpipe.reporting.claims.claim import Claim
+from fastpipe.reporting.claims.claim import Claim, Part
+from fastpipe.reporting.claims.judging import Contrast, Judgement, Verdict, combine, judge
 from fastpipe.reporting.claims.registry import CLAIMS
-from fastpipe.reporting.statistics import (
-    Judgement,
-    Paired,
-    Verdict,
-    combine,
-    judge,
-    paired_difference,
-)
-from fastpipe.reporting.tables import Tables
+from fastpipe.reporting.statistics import Estimate
+from fastpipe.reporting.tables import Row, Tables
 
-__all__ = ["Setting", "Verdicts", "chosen_claims", "judge_claims", "write_claims"]
+__all__ = ["Measured", "Setting", "Verdicts", "chosen_claims", "judge_claims"]
+
+_NO_RUNS = Estimate(0, None, None, None, None, True, None)
 
 
 @dataclass(frozen=True)
 class Setting:
-    """Where a claim is tested."""
+    """Where a claim is tested; a comparison of sources has neither source nor epoch."""
 
     claim: str
-    source: str
-    epoch: float
+    study: str
+    source: str | None
+    epoch: float | None
     target: str
+
+
+@dataclass(frozen=True)
+class Measured(Contrast):
+    """A contrast and the part of the claim that it belongs to."""
+
+    part: Part | None = None
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,24 @@ class Verdicts:
     claim: Claim
     verdict: Verdict
     settings: dict[Setting, Judgement]
-    contrasts: dict[Setting, dict[str, Paired]]
-    """Setting → contrast ("FAST − Baseline") → differences, positive on the paper's side."""
+    contrasts: dict[Setting, list[Measured]]
+    findings: dict[str, str]
+    """Study → what its author found out about the claim."""
+
+    @property
+    def decisive(self) -> tuple[Setting, Measured] | None:
+        """The setting and contrast that speak most against a better verdict than this one.
+
+        Of a supported claim the weakest support, of a contradicted one the clearest
+        contradiction, of an inconclusive one the setting furthest from a verdict.
+        """
+        judged = {s: one for s, one in self.settings.items() if one.decisive is not None}
+        alike = {s: one for s, one in judged.items() if one.verdict == self.verdict} or judged
+        if not alike:
+            return None
+        choose = min if self.verdict == "contradicted" else max
+        setting = choose(alike, key=lambda s: alike[s].p_holm or 0.0)
+        return setting, self.contrasts[setting][alike[setting].decisive]
 
 
 def chosen_claims(ids: Sequence[str]) -> list[Claim]:
@@ -57,85 +73,67 @@ def chosen_claims(ids: Sequence[str]) -> list[Claim]:
 
 
 def judge_claims(tables: Tables, claims: Sequence[Claim]) -> list[Verdicts]:
-    """Verdicts on all claims of a study, corrected together."""
-    contrasts: dict[Setting, dict[str, Paired]] = {}
+    """Verdicts on all claims of a report, corrected together."""
+    asked = {row["name"]: set(row["claims"] or ()) for row in tables.rows("FROM studies")}
+    contrasts: dict[Setting, list[Measured]] = {}
     for claim in claims:
-        contrasts |= _contrasts(tables, claim)
-    judgements = judge(
-        {setting: list(paired.values()) for setting, paired in contrasts.items()},
-        {setting: CLAIMS[setting.claim].min_pairs for setting in contrasts},
-    )
-    return [_verdicts(claim, contrasts, judgements) for claim in claims]
+        contrasts |= _contrasts(tables, claim, {s for s, own in asked.items() if claim.id in own})
+    judgements = judge(contrasts)
+    return [_verdicts(tables, claim, contrasts, judgements) for claim in claims]
 
 
-def _contrasts(tables: Tables, claim: Claim) -> dict[Setting, dict[str, Paired]]:
-    differences: dict[Setting, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for row in tables.rows(claim.query):
-        setting = Setting(claim.id, row["source"], row["epoch"], row["target"])
-        values = differences[setting][row["contrast"]]
-        if row["difference"] is not None:
-            values.append(row["difference"])
+def _contrasts(tables: Tables, claim: Claim, studies: set[str]) -> dict[Setting, list[Measured]]:
+    """Contrasts of one claim by setting, of the studies that list it (only here are they chosen).
+
+    A part of the claim that has no runs in a setting leaves an empty contrast there: a claim needs
+    all its parts.
+    """
+    parts = [_grouped(tables.rows(part.query), claim, studies) for part in claim.parts]
+    settings = dict.fromkeys(setting for found in parts for setting in found)
     return {
-        setting: {name: paired_difference(values) for name, values in named.items()}
-        for setting, named in differences.items()
+        setting: [
+            contrast
+            for part, found in zip(claim.parts, parts, strict=True)
+            for contrast in _measured(part, found.get(setting, {}))
+        ]
+        for setting in settings
     }
 
 
+def _grouped(
+    rows: Sequence[Row], claim: Claim, studies: set[str]
+) -> dict[Setting, dict[str, list[Row]]]:
+    found: dict[Setting, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
+    for row in rows:
+        if row["study"] in studies:
+            setting = Setting(
+                claim.id, row["study"], row["source"], row["epoch"], row["target"]
+            )  # fmt: skip
+            found[setting][row["contrast"]].append(row)
+    return found
+
+
+def _measured(part: Part, found: Mapping[str, Sequence[Row]]) -> list[Measured]:
+    statistic = part.statistic
+    fewest = statistic.fewest_pairs if statistic.exact else part.fewest_pairs
+    return [
+        Measured(name, statistic(rows), max(statistic.fewest_pairs, fewest), statistic.exact, part)
+        for name, rows in found.items()
+    ] or [Measured("no runs for this part", _NO_RUNS, 1, statistic.exact, part)]
+
+
 def _verdicts(
+    tables: Tables,
     claim: Claim,
-    contrasts: dict[Setting, dict[str, Paired]],
-    judgements: dict[Setting, Judgement],
+    contrasts: Mapping[Setting, list[Measured]],
+    judgements: Mapping[Setting, Judgement],
 ) -> Verdicts:
     own = {setting: one for setting, one in judgements.items() if setting.claim == claim.id}
+    findings = tables.rows("SELECT study, text FROM findings WHERE claim = ?", [claim.id])
     return Verdicts(
         claim=claim,
         verdict=combine([one.verdict for one in own.values()]),
         settings=own,
         contrasts={setting: contrasts[setting] for setting in own},
+        findings={row["study"]: row["text"] for row in findings},
     )
-
-
-_SCHEMA = pa.schema(
-    [
-        ("claim", pa.string()),
-        ("title", pa.string()),
-        ("claim_verdict", pa.string()),
-        ("source", pa.string()),
-        ("epoch", pa.float64()),
-        ("target", pa.string()),
-        ("setting_verdict", pa.string()),
-        ("setting_p", pa.float64()),
-        ("setting_p_holm", pa.float64()),
-        ("contrast", pa.string()),
-        ("unit", pa.string()),
-        *((name, pa.int64() if name == "pairs" else pa.float64()) for name in
-          ("pairs", "mean", "low", "high", "effect_size", "p", "bootstrap_low", "bootstrap_high")),
-    ]
-)  # fmt: skip
-
-
-def write_claims(path: Path, verdicts: Sequence[Verdicts]) -> None:
-    """Write one row for each contrast (one for a claim that has none)."""
-    rows = [row for one in verdicts for row in _rows(one)]
-    pq.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA), path, compression="zstd")
-
-
-def _rows(one: Verdicts) -> list[dict]:
-    claim = {"claim": one.claim.id, "title": one.claim.title, "claim_verdict": one.verdict}
-    rows = [
-        claim
-        | {
-            "source": setting.source,
-            "epoch": setting.epoch,
-            "target": setting.target,
-            "setting_verdict": judgement.verdict,
-            "setting_p": judgement.p,
-            "setting_p_holm": judgement.p_holm,
-            "contrast": name,
-            "unit": one.claim.unit,
-        }
-        | asdict(paired)
-        for setting, judgement in one.settings.items()
-        for name, paired in one.contrasts[setting].items()
-    ]
-    return rows or [claim]

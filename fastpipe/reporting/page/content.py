@@ -4,35 +4,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastpipe.reporting.charts import Figure
-from fastpipe.reporting.claims.verdicts import Setting, Verdicts
+from fastpipe.reporting.claims.verdicts import Verdicts
 from fastpipe.reporting.exhibits.registry import EXHIBITS
-from fastpipe.reporting.numbers import difference, epochs, plus_minus
-from fastpipe.reporting.statistics import Judgement, Paired
+from fastpipe.reporting.numbers import count, epochs
+from fastpipe.reporting.page.claims import claims_section
+from fastpipe.reporting.page.final_numbers import COLUMNS, final_tables
+from fastpipe.reporting.page.studies import arm_labels, study_sections, study_titles
 from fastpipe.reporting.summary import summarise
 from fastpipe.reporting.tables import Row, Tables
 from fastpipe.reporting.theme import ARM_COLOURS
 
 __all__ = ["page_content"]
-
-_ABOUT = {
-    "fast": "The head starts at almost nothing and learns quickly; the body moves at a rate of "
-    "its own.",
-    "baseline": "The usual way: a random head of ordinary size, and one rate for everything.",
-    "warmup": "First the head alone, until validation accuracy stalls; then everything.",
-    "feature-extraction": "The body stays as it is; only the head learns.",
-    "scratch": "The same network without any pretraining.",
-    "other": "",
-}
-
-_COLUMNS: tuple[tuple[str, str, str, str, int], ...] = (
-    # column of the view, heading, unit, form, which way is better
-    ("top1", "top-1", "%", "percent", 1),
-    ("top5", "top-5", "%", "percent", 1),
-    ("adp_auc", "ADP-AUC", "0 to 1", "scores", 1),
-    ("forgotten", "forgotten", "points", "percent", -1),
-    ("distance", "distance", "‖θ* − θ‖", "distance", -1),
-    ("seconds", "time", "seconds", "seconds", 0),
-)
 
 
 def page_content(
@@ -49,24 +31,24 @@ def page_content(
     study = tables.rows("FROM studies ORDER BY position")[0]
     labels = [arm["arm"] for arm in arms]
     shown = [_figure(number, figure, labels) for number, figure in enumerate(figures, 1)]
-    claims = [_claim(one, shown) for one in verdicts]
-    final = _final_tables(tables, labels)
+    titles = study_titles(tables)
+    final = final_tables(tables, titles, arm_labels(tables))
     return {
         "study": study["name"],
         "title": study["title"],
         "description": study["description"],
         "scale": study["scale"],
         "summary": summarise(tables, verdicts),
-        "arms": [_arm(arm, labels) for arm in arms],
-        "claims": claims,
+        "studies": study_sections(tables),
+        "claims": claims_section(verdicts, shown, titles),
         "figures": shown,
         "scale_note": _scale_note(tables),
         "network_note": f"Scale: {_networks(tables)}.",
         "tables": final,
-        "columns": [{"name": name, "unit": unit} for _, name, unit, _, _ in _COLUMNS],
+        "columns": [{"name": name, "unit": unit} for _, name, unit, _, _ in COLUMNS],
         "datasets": [_dataset(row) for row in tables.rows("FROM datasets ORDER BY rowid")],
         "notes": _notes(tables, {figure.exhibit.id for figure in figures}, bool(verdicts)),
-        "contents": _contents(figures, bool(claims), bool(final)),
+        "contents": _contents(figures, bool(verdicts), bool(final)),
     }
 
 
@@ -82,18 +64,6 @@ def _contents(figures: Sequence[Figure], claims: bool, final: bool) -> list[dict
     entries += [("final-table", "Final numbers", False)] if final else []
     entries += [("methods", "Data and methods", False)]
     return [{"id": id, "label": label, "inner": inner} for id, label, inner in entries]
-
-
-def _arm(arm: Row, labels: Sequence[str]) -> dict[str, Any]:
-    rates = [
-        f"{sign}\u00a0=\u00a0{arm[name]:g}"
-        for sign, name in (("α", "alpha"), ("β", "beta"))
-        if arm[name] is not None
-    ]
-    about = _ABOUT[arm["role"]]
-    if rates:
-        about = f"{about} {', '.join(rates)}.".lstrip()
-    return {"label": arm["arm"], "about": about, "colour": colour_of(arm["arm"], labels)}
 
 
 def _figure(number: int, figure: Figure, labels: Sequence[str]) -> dict[str, Any]:
@@ -117,125 +87,6 @@ def _figure(number: int, figure: Figure, labels: Sequence[str]) -> dict[str, Any
     }
 
 
-# --- claims ---------------------------------------------------------------------------------------
-
-_UNITS = {"points": "points", "area": "", "distance": ""}
-
-
-def _claim(one: Verdicts, figures: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    numbers = {figure["id"]: figure["number"] for figure in figures}
-    exhibit = one.claim.exhibit
-    return {
-        "id": one.claim.id,
-        "title": one.claim.title,
-        "source": one.claim.source,
-        "statistic": one.claim.statistic,
-        "unit": _UNITS[one.claim.unit],
-        "verdict": one.verdict,
-        "kind": one.verdict.replace(" ", "-"),
-        "exhibit": exhibit if exhibit in numbers else "final-table",
-        "see": f"figure {numbers[exhibit]}" if exhibit in numbers else "the table of final numbers",
-        "rows": _claim_rows(one),
-    }
-
-
-def _claim_rows(one: Verdicts) -> list[dict[str, Any]]:
-    place = _Forest([paired for named in one.contrasts.values() for paired in named.values()])
-    several = len({(setting.source, setting.epoch) for setting in one.settings}) > 1
-    return [
-        {
-            "target": _where(setting, several),
-            "verdict": judgement.verdict,
-            "kind": judgement.verdict.replace(" ", "-"),
-            "p": _p(judgement),
-            "contrasts": [
-                _contrast(name, paired, one.claim.unit, place)
-                for name, paired in one.contrasts[setting].items()
-            ],
-        }
-        for setting, judgement in one.settings.items()
-    ]
-
-
-def _where(setting: Setting, several: bool) -> str:
-    return f"{setting.target} from {setting.source}" if several else setting.target
-
-
-def _p(judgement: Judgement) -> str:
-    if judgement.p_holm is None:
-        return "–"
-    return "< 0.001" if judgement.p_holm < 0.001 else f"{judgement.p_holm:.3f}"
-
-
-def _contrast(name: str, paired: Paired, unit: str, place: "_Forest") -> dict[str, Any]:
-    return {
-        "contrast": name,
-        "mean": difference(paired.mean, unit),
-        "interval": _interval(paired.low, paired.high, unit),
-        "bootstrap": _interval(paired.bootstrap_low, paired.bootstrap_high, unit),
-        "effect": "–" if paired.effect_size is None else difference(paired.effect_size, "distance"),
-        "pairs": paired.pairs,
-        "forest": place(paired),
-    }
-
-
-def _interval(low: float | None, high: float | None, unit: str) -> str:
-    if low is None or high is None:
-        return ""
-    return f"{difference(low, unit)} to {difference(high, unit)}"
-
-
-class _Forest:
-    """Positions, in a strip 140 wide, of the intervals of one claim on their common scale."""
-
-    def __init__(self, contrasts: Sequence[Paired]):
-        ends = [0.0, *(x for one in contrasts for x in (one.low, one.high) if x is not None)]
-        self._low, self._high = min(ends), max(ends)
-
-    def __call__(self, paired: Paired) -> dict[str, float] | None:
-        if paired.mean is None or paired.low is None or paired.high is None:
-            return None
-        values = {"zero": 0.0, "low": paired.low, "mean": paired.mean, "high": paired.high}
-        return {name: self._position(value) for name, value in values.items()}
-
-    def _position(self, value: float) -> float:
-        span = (self._high - self._low) or 1.0
-        return round(5 + 130 * (value - self._low) / span, 1)
-
-
-# --- final numbers --------------------------------------------------------------------------------
-
-
-def _final_tables(tables: Tables, labels: Sequence[str]) -> list[dict[str, Any]]:
-    rows = tables.rows("FROM final_table ORDER BY setting_source, target, position")
-    sources = {row["setting_source"] for row in rows}
-    found: list[dict[str, Any]] = []
-    for key in dict.fromkeys((row["setting_source"], row["target"]) for row in rows):
-        own = [row for row in rows if (row["setting_source"], row["target"]) == key]
-        title = f"{key[1]} from {key[0]}" if len(sources) > 1 else key[1]
-        found.append({"title": title, "rows": [_final_row(row, own, labels) for row in own]})
-    return found
-
-
-def _final_row(row: Row, rows: Sequence[Row], labels: Sequence[str]) -> dict[str, Any]:
-    return {
-        "label": row["arm"],
-        "colour": colour_of(row["arm"], labels),
-        "runs": row["runs"],
-        "diverged": row["diverged"],
-        "cells": [_cell(row, rows, *column) for column in _COLUMNS],
-    }
-
-
-def _cell(
-    row: Row, rows: Sequence[Row], column: str, name: str, unit: str, form: str, better: int
-) -> dict[str, Any]:
-    mean, _, spread = plus_minus(row[column], row[f"{column}_half_width"], form).partition(" ")
-    values = [better * other[column] for other in rows if other[column] is not None]
-    best = better != 0 and row[column] is not None and better * row[column] == max(values)
-    return {"mean": mean, "spread": spread, "best": best}
-
-
 # --- data and methods -----------------------------------------------------------------------------
 
 
@@ -257,8 +108,8 @@ def _scale_note(tables: Tables) -> str:
     row = tables.rows("SELECT count(DISTINCT seed) AS seeds, max(steps) AS steps FROM comparison")[
         0
     ]
-    seeds = f"{row['seeds']} seed{'' if row['seeds'] == 1 else 's'}"
-    return f"Scale: {_networks(tables)}, {seeds}, {row['steps'] or 0:,} steps."
+    seeds, steps = count(row["seeds"], "seed"), count(row["steps"] or 0, "step")
+    return f"Scale: {_networks(tables)}, {seeds}, {steps}."
 
 
 def _networks(tables: Tables) -> str:
@@ -281,9 +132,11 @@ def _notes(tables: Tables, shown: set[str], judged: bool) -> list[str]:
     ]
     if judged:
         notes.append(
-            "p-values are two-sided, corrected by Holm's method over all claims and targets of "
-            "this study. A claim on a target takes the largest p of its comparisons if all lie on "
-            "the paper's side; effect size is the mean difference over its standard deviation."
+            "p-values of differences are two-sided; “no worse” and “no difference” are tested "
+            "one-sided against their margin. All are corrected by Holm's method over all claims "
+            "and settings of this report. A claim takes the largest p of its comparisons if all "
+            "lie on the paper's side; effect size is the mean difference over its standard "
+            "deviation. Exact checks have no p: every value must lie within their tolerance."
         )
     if used:
         notes.append(f"Fine-tuned on {used}.")

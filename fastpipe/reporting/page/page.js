@@ -118,6 +118,42 @@
   }, { rootMargin: "-10% 0px -75% 0px" });
   links.forEach((_, id) => watcher.observe(document.getElementById(id)));
 
+  // --- claims: filters, and opening the one that a link leads to ---------------------------------
+
+  const filters = document.querySelector(".filters");
+  const claims = [...document.querySelectorAll(".claims > tbody")];
+
+  const applyFilters = () => {
+    const verdict = document.getElementById("filter-verdict").value;
+    const paper = document.getElementById("filter-paper").value;
+    for (const claim of claims) {
+      claim.hidden = (verdict && claim.dataset.verdict !== verdict)
+        || (paper && claim.dataset.paper !== paper);
+    }
+    const shown = claims.filter((claim) => !claim.hidden).length;
+    document.getElementById("filter-state").textContent
+      = `${shown} of ${claims.length} claims shown`;
+  };
+
+  const openTarget = () => {
+    const claim = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    if (!claim?.matches(".claim")) return;
+    if (claim.hidden) {
+      for (const select of filters.querySelectorAll("select")) select.value = "";
+      applyFilters();
+    }
+    claim.querySelector("details").open = true;
+    claim.scrollIntoView();
+  };
+
+  if (filters) {
+    filters.hidden = false;
+    filters.addEventListener("change", applyFilters);
+    applyFilters(); // a browser may keep a choice when the page is loaded again
+    addEventListener("hashchange", openTarget);
+    openTarget();
+  }
+
   document.addEventListener("click", (event) => {
     const key = event.target.closest(".key");
     if (key) choose(key.closest("figure"), key);

@@ -57,9 +57,10 @@ def render_page(
         "fileConfig": chart_config(LIGHT, arm_colours),
     }
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        loader=jinja2.FileSystemLoader(_TEMPLATE.parent),
+    )  # fmt: skip
+    return environment.get_template(_TEMPLATE.name).render(
         context,
         **{name: _own(name, text) for name, text in parts.items()},
         policy=_policy(scripts=[parts[n] for n in parts if n != "css"], style=parts["css"]),

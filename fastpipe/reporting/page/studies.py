@@ -1,0 +1,100 @@
+"""What is compared: the studies of a report and their arms."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from fastpipe.reporting.tables import Row, Tables
+from fastpipe.reporting.theme import ARM_COLOURS
+
+__all__ = ["arm_colour", "arm_labels", "study_sections", "study_titles"]
+
+_ABOUT = {
+    "fast": "The head starts at almost nothing and learns quickly; the body moves at a rate of "
+    "its own.",
+    "baseline": "The usual way: a random head of ordinary size, and one rate for everything.",
+    "warmup": "First the head alone, until validation accuracy stalls; then everything.",
+    "feature-extraction": "The body stays as it is; only the head learns.",
+    "scratch": "The same network without any pretraining.",
+    "other": "",
+}
+
+_ARMS = """
+    SELECT study, arm, any_value(role) AS role,
+        CASE WHEN count(DISTINCT alpha) = 1 THEN min(alpha) END AS alpha,
+        CASE WHEN count(DISTINCT beta) = 1 THEN min(beta) END AS beta,
+        CASE WHEN count(DISTINCT (head_init, head_sigma)) = 1 THEN min(head_init) END AS head_init,
+        min(head_sigma) AS head_sigma,
+        CASE WHEN count(DISTINCT optimiser) = 1 THEN min(optimiser) END AS optimiser
+    FROM arms
+    JOIN recipes USING (recipe)
+    SEMI JOIN comparison USING (study, arm)
+    GROUP BY study, arm
+    ORDER BY study, min(position)
+"""
+
+
+def study_titles(tables: Tables) -> dict[str, str]:
+    """Study → title, the report's own first; studies without runs included."""
+    rows = tables.rows("SELECT name, title FROM studies ORDER BY position")
+    return {row["name"]: row["title"] for row in rows}
+
+
+def arm_labels(tables: Tables) -> dict[str, list[str]]:
+    """Study → labels of its arms that have runs to compare, in display order."""
+    found: dict[str, list[str]] = {}
+    for row in tables.rows(_ARMS):
+        found.setdefault(row["study"], []).append(row["arm"])
+    return found
+
+
+def arm_colour(arm: str, labels: Sequence[str]) -> int | None:
+    """An arm's place in the palette, the same in all charts of its study.
+
+    None where a study has more arms than there are colours: figures then colour only their own.
+    """
+    return labels.index(arm) if arm in labels and len(labels) <= ARM_COLOURS else None
+
+
+def study_sections(tables: Tables) -> list[dict[str, Any]]:
+    """For each study that has arms: title, description, scale, arms.
+
+    The report's own texts head the page, so they are left out here.
+    """
+    labels = arm_labels(tables)
+    arms = tables.rows(_ARMS)
+    sections: list[dict[str, Any]] = []
+    told: set[str] = set()  # what a role is about stands once on the page
+    for row in tables.rows("FROM studies ORDER BY position"):
+        if row["name"] in labels:
+            texts = {name: row[name] or "" for name in ("title", "description", "scale")}
+            own = [
+                _arm(arm, labels[row["name"]], told) for arm in arms if arm["study"] == row["name"]
+            ]
+            repeated = row["position"] == 0
+            sections.append(
+                {"name": row["name"], "arms": own, "anchor": f"study-{row['position']}"}
+                | (dict.fromkeys(texts, "") if repeated else texts)
+            )
+    return sections
+
+
+def _arm(arm: Row, labels: Sequence[str], told: set[str]) -> dict[str, Any]:
+    about = "" if arm["role"] in told else _ABOUT[arm["role"]]
+    told.add(arm["role"])
+    facts = ", ".join(_facts(arm))
+    about = f"{about} {facts}.".lstrip() if facts else about
+    return {"label": arm["arm"], "about": about, "colour": arm_colour(arm["arm"], labels)}
+
+
+def _facts(arm: Row) -> list[str]:
+    """Rates, the head's start and the optimiser, where all runs of the arm share them."""
+    facts = [
+        f"{sign}\u00a0=\u00a0{arm[name]:g}"
+        for sign, name in (("α", "alpha"), ("β", "beta"))
+        if arm[name] is not None
+    ]
+    if arm["head_init"] == "normal":
+        facts.append(f"W(0)\u00a0∼\u00a0N(0,\u00a0{arm['head_sigma']:g})")
+    elif arm["head_init"]:
+        facts.append(f"{arm['head_init']} head")
+    return facts + ([arm["optimiser"]] if arm["optimiser"] not in (None, "sgd") else [])
