@@ -1,0 +1,1 @@
+"""What exhibits are made of: axes, bands, colours by arm, stacked panels, tables, queries."""
