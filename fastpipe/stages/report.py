@@ -48,23 +48,20 @@ def report(spec: ReportSpec, *, database: Path, out: Path, work: Path, identity:
 def _write(job: Job, spec: ReportSpec, tables) -> None:
     from fastpipe.reporting.charts import draw_figures, write_chart
     from fastpipe.reporting.claims.verdicts import chosen_claims, judge_claims, write_claims
-    from fastpipe.reporting.exhibits.registry import EXHIBITS
-    from fastpipe.reporting.page.content import colour_of, page_content
+    from fastpipe.reporting.page.content import page_content
     from fastpipe.reporting.page.render import render_page
 
     arms = tables.rows(_ARMS)
-    labels = [arm["arm"] for arm in arms]
-    colours = [colour_of(label, labels) for label in labels]
     asked = [claim for row in tables.rows("FROM studies") for claim in row["claims"]]
     verdicts = judge_claims(tables, chosen_claims(list(dict.fromkeys(asked))))
     write_claims(job.output("claims.parquet"), verdicts)
-    figures = [figure for figure in draw_figures(tables, EXHIBITS, labels) if figure.panels]
+    figures = [figure for figure in draw_figures(tables) if figure.panels]
     job.output("charts/.").mkdir(parents=True, exist_ok=True)
     for figure in figures:
         for panel in figure.panels:
-            write_chart(panel, job.output("charts"), spec.formats, colours)
+            write_chart(panel, job.output("charts"), spec.formats)
     content = page_content(tables, figures, verdicts, arms)
-    page = render_page(content, figures, labels, colours)
+    page = render_page(content, figures)
     job.output("report.html").write_text(page, encoding="utf-8")
 
 

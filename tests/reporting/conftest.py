@@ -56,3 +56,19 @@ def altered(collected, tmp_path) -> Iterator[Callable[..., Tables]]:
 def tables(altered) -> Tables:
     """The invented study as it is."""
     return altered()
+
+
+@pytest.fixture(scope="session")
+def collected_fast(synthetic, tmp_path_factory) -> Path:
+    """The database of the invented studies of the FAST paper."""
+    root = tmp_path_factory.mktemp("invented-fast") / "results"
+    out = root / "studies" / "fast"
+    collect(synthetic.write_fast_results(root), out=out, work=root / ".work", identity="i")
+    return out / "study.duckdb"
+
+
+@pytest.fixture
+def fast_tables(collected_fast, tmp_path) -> Iterator[Tables]:
+    """The invented studies of the FAST paper as they are."""
+    with Tables(collected_fast, tmp_path) as tables:
+        yield tables

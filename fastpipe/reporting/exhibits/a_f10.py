@@ -25,8 +25,8 @@ EXHIBIT = Exhibit(
         "ImageNet to CIFAR-100, 15 seeds)."
     ),
     here=(
-        "ADP of FAST and of baselines (one rate, α = β) under SGD with momentum, mean over seeds with "
-        "its 95 % interval; a panel for each source."
+        "ADP of FAST and of baselines (one rate, α = β) under SGD with momentum, mean over seeds "
+        "with its 95 % interval; a panel for each source."
     ),
     query=by_source_query("optimiser = 'sgd' AND role IN ('fast', 'baseline')"),
     panel=PANEL,

@@ -26,9 +26,9 @@ EXHIBIT = Exhibit(
         "c = 10⁻², 15 seeds)."
     ),
     here=(
-        "Sources with skip connections, heads that start next to nothing: ADP above, ‖W‖_F below, "
-        "mean over seeds with its 95 % interval. Arms are named by their rates where these tell "
-        "them apart."
+        "Sources with skip connections, heads that start next to nothing: ADP above, ‖W‖_F "
+        "below, mean over seeds with its 95 % interval. Arms are named by their "
+        "rates where these tell them apart."
     ),
     query=scaling_query("skips"),
     panel=PANEL,

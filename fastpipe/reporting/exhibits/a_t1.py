@@ -64,8 +64,10 @@ EXHIBIT = Exhibit(
     query=f"""
         WITH {chosen(FAST_AND_BASELINES)}
         SELECT {CHOSEN_KEY}, count(final_top1) AS seeds,
-            avg(1 - final_top1) AS top1_error, half_width95(1 - final_top1) AS top1_error_half_width,
-            avg(1 - final_top5) AS top5_error, half_width95(1 - final_top5) AS top5_error_half_width,
+            avg(1 - final_top1) AS top1_error,
+            half_width95(1 - final_top1) AS top1_error_half_width,
+            avg(1 - final_top5) AS top5_error,
+            half_width95(1 - final_top5) AS top5_error_half_width,
             avg(body_distance) AS distance, half_width95(body_distance) AS distance_half_width
         FROM chosen
         WHERE isfinite(final_top1)

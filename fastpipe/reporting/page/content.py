@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-from fastpipe.reporting.charts import Figure
+from fastpipe.reporting.charts import Figure, Panel, asked_exhibits
 from fastpipe.reporting.claims.verdicts import Setting, Verdicts
-from fastpipe.reporting.exhibits.registry import EXHIBITS
+from fastpipe.reporting.drawing.arms import DASHES
+from fastpipe.reporting.drawing.table import Table
 from fastpipe.reporting.numbers import difference, epochs, plus_minus
 from fastpipe.reporting.statistics import Judgement, Paired
 from fastpipe.reporting.summary import summarise
@@ -48,7 +49,10 @@ def page_content(
     """
     study = tables.rows("FROM studies ORDER BY position")[0]
     labels = [arm["arm"] for arm in arms]
-    shown = [_figure(number, figure, labels) for number, figure in enumerate(figures, 1)]
+    shown = [
+        _figure(number, figure, _scale_note(tables, figure))
+        for number, figure in enumerate(figures, 1)
+    ]
     claims = [_claim(one, shown) for one in verdicts]
     final = _final_tables(tables, labels)
     return {
@@ -60,12 +64,10 @@ def page_content(
         "arms": [_arm(arm, labels) for arm in arms],
         "claims": claims,
         "figures": shown,
-        "scale_note": _scale_note(tables),
-        "network_note": f"Scale: {_networks(tables)}.",
         "tables": final,
         "columns": [{"name": name, "unit": unit} for _, name, unit, _, _ in _COLUMNS],
         "datasets": [_dataset(row) for row in tables.rows("FROM datasets ORDER BY rowid")],
-        "notes": _notes(tables, {figure.exhibit.id for figure in figures}, bool(verdicts)),
+        "notes": _notes(tables, figures, bool(verdicts)),
         "contents": _contents(figures, bool(claims), bool(final)),
     }
 
@@ -78,7 +80,7 @@ def colour_of(arm: str, labels: Sequence[str]) -> int:
 def _contents(figures: Sequence[Figure], claims: bool, final: bool) -> list[dict[str, Any]]:
     entries = [("summary", "In short", False), ("arms", "What is compared", False)]
     entries += [("claims", "Claims", False)] if claims else []
-    entries += [(figure.exhibit.id, figure.exhibit.short, False) for figure in figures]
+    entries += [(figure.id, figure.exhibit.short, False) for figure in figures]
     entries += [("final-table", "Final numbers", False)] if final else []
     entries += [("methods", "Data and methods", False)]
     return [{"id": id, "label": label, "inner": inner} for id, label, inner in entries]
@@ -96,25 +98,66 @@ def _arm(arm: Row, labels: Sequence[str]) -> dict[str, Any]:
     return {"label": arm["arm"], "about": about, "colour": colour_of(arm["arm"], labels)}
 
 
-def _figure(number: int, figure: Figure, labels: Sequence[str]) -> dict[str, Any]:
+def _figure(number: int, figure: Figure, scale_note: str) -> dict[str, Any]:
     exhibit = figure.exhibit
-    present = set(figure.arms) if exhibit.legend else set()
     legend = [
-        {"label": label, "index": index, "colour": colour_of(label, labels)}
-        for index, label in enumerate(labels)
-        if label in present
+        {
+            "label": label,
+            "index": index,
+            "colour": index % ARM_COLOURS,
+            "dash": index // ARM_COLOURS % len(DASHES),
+        }
+        for index, label in enumerate(figure.domain)
+        if label in set(figure.arms)
     ]
     return {
-        "id": exhibit.id,
+        "id": figure.id,
+        "exhibit": exhibit.id,
+        "study": figure.study,
         "number": number,
         "title": exhibit.title,
         "lede": exhibit.lede,
         "paper": exhibit.paper,
         "here": exhibit.here,
-        "of_runs": exhibit.legend,
-        "legend": legend,
-        "panels": [{"id": panel.id, "title": panel.title} for panel in figure.panels],
+        "scale_note": scale_note,
+        "layout": exhibit.layout,
+        "legend": legend if exhibit.legend and figure.charts else [],
+        "panels": [_panel(panel) for panel in figure.panels],
     }
+
+
+def _panel(panel: Panel) -> dict[str, Any]:
+    table = panel.drawing if isinstance(panel.drawing, Table) else None
+    return {
+        "id": panel.id,
+        "title": panel.title,
+        "table": table and {"columns": table.columns, "rows": table.rows},
+        "downloads": ["csv"] if table else ["svg", "png", "csv"],
+    }
+
+
+def _scale_note(tables: Tables, figure: Figure) -> str:
+    """At which scale the numbers of a figure were made, next to the paper's."""
+    study = [figure.study]
+    (row,) = tables.rows(
+        "SELECT count(DISTINCT seed) AS seeds, max(steps) AS steps FROM comparison WHERE study = ?",
+        study,
+    )
+    networks = ", ".join(
+        f"{row['backbone']} on {row['dataset']}"
+        for row in tables.rows(
+            "SELECT DISTINCT backbone, dataset FROM snapshots "
+            "SEMI JOIN (FROM arms WHERE study = ?) AS own USING (source, epoch) ORDER BY ALL",
+            study,
+        )
+    )
+    parts = [networks or "unknown network"]
+    if figure.exhibit.legend:
+        seeds = f"{row['seeds']} seed{'' if row['seeds'] == 1 else 's'}"
+        parts += [seeds, f"up to {row['steps'] or 0:,} steps"]
+    written = tables.rows("SELECT scale FROM studies WHERE name = ?", study)
+    scale = next((row["scale"] for row in written if row["scale"]), "")
+    return f"{scale} Scale: {', '.join(parts)}.".strip()
 
 
 # --- claims ---------------------------------------------------------------------------------------
@@ -123,8 +166,7 @@ _UNITS = {"points": "points", "area": "", "distance": ""}
 
 
 def _claim(one: Verdicts, figures: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    numbers = {figure["id"]: figure["number"] for figure in figures}
-    exhibit = one.claim.exhibit
+    figure = next((shown for shown in figures if shown["exhibit"] == one.claim.exhibit), None)
     return {
         "id": one.claim.id,
         "title": one.claim.title,
@@ -133,8 +175,8 @@ def _claim(one: Verdicts, figures: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "unit": _UNITS[one.claim.unit],
         "verdict": one.verdict,
         "kind": one.verdict.replace(" ", "-"),
-        "exhibit": exhibit if exhibit in numbers else "final-table",
-        "see": f"figure {numbers[exhibit]}" if exhibit in numbers else "the table of final numbers",
+        "exhibit": figure["id"] if figure else "final-table",
+        "see": f"figure {figure['number']}" if figure else "the table of final numbers",
         "rows": _claim_rows(one),
     }
 
@@ -252,21 +294,7 @@ def _dataset(row: Row) -> dict[str, str]:
 _SPLITS = ("train", "val", "test")
 
 
-def _scale_note(tables: Tables) -> str:
-    """At which scale the numbers here were made, next to the paper's."""
-    row = tables.rows("SELECT count(DISTINCT seed) AS seeds, max(steps) AS steps FROM comparison")[
-        0
-    ]
-    seeds = f"{row['seeds']} seed{'' if row['seeds'] == 1 else 's'}"
-    return f"Scale: {_networks(tables)}, {seeds}, {row['steps'] or 0:,} steps."
-
-
-def _networks(tables: Tables) -> str:
-    rows = tables.rows("SELECT DISTINCT backbone, dataset FROM snapshots ORDER BY ALL")
-    return ", ".join(f"{row['backbone']} on {row['dataset']}" for row in rows) or "unknown network"
-
-
-def _notes(tables: Tables, shown: set[str], judged: bool) -> list[str]:
+def _notes(tables: Tables, figures: Sequence[Figure], judged: bool) -> list[str]:
     snapshots = tables.rows("FROM settings ORDER BY source, target")
     at = sorted({f"{row['source']} after {epochs(row['epoch'])}" for row in snapshots})
     machines = tables.rows("SELECT DISTINCT device, precision FROM runs ORDER BY ALL")
@@ -287,9 +315,33 @@ def _notes(tables: Tables, shown: set[str], judged: bool) -> list[str]:
         )
     if used:
         notes.append(f"Fine-tuned on {used}.")
-    notes += [
-        f"Not shown, “{exhibit.title}”: {exhibit.absent}"
-        for exhibit in EXHIBITS
-        if exhibit.id not in shown
+    return notes + _left_out(tables) + _not_shown(tables, figures)
+
+
+def _left_out(tables: Tables) -> list[str]:
+    """Arms without a place in any figure: their snapshot is not the last one."""
+    rows = tables.rows("""
+        SELECT study, arm, source, epoch, list(DISTINCT target ORDER BY target) AS targets
+        FROM arms
+        SEMI JOIN settings
+            ON (settings.study, settings.source, settings.target)
+                = (arms.study, arms.source, arms.target) AND arms.epoch < settings.epoch
+        ANTI JOIN comparison USING (study, source, epoch, target, recipe)
+        ANTI JOIN over_pretraining USING (study, source, epoch, target, recipe)
+        GROUP BY ALL ORDER BY study, min(position), source, epoch
+    """)
+    return [
+        f"Not compared: {row['arm']} on {', '.join(row['targets'])}, after {epochs(row['epoch'])} "
+        f"of {row['source']}, which is not the last snapshot of the study."
+        for row in rows
     ]
-    return notes
+
+
+def _not_shown(tables: Tables, figures: Sequence[Figure]) -> list[str]:
+    """Exhibits that a study names and has no rows for."""
+    shown = {(figure.study, figure.exhibit.id) for figure in figures}
+    return [
+        f"Not shown, {exhibit.id} of {study}, “{exhibit.title}”: {exhibit.absent}"
+        for study, exhibit, named in asked_exhibits(tables)
+        if named and (study, exhibit.id) not in shown
+    ]
