@@ -59,6 +59,10 @@ class Figure:
     figure if the study has more than the palette; under the names that the legend gives them."""
     arms: list[str]
     """Those of them that appear in a panel."""
+    sources: list[str]
+    """Whose snapshots its runs start from."""
+    seeds: int | None
+    """How many it is drawn from; none if it is not about runs."""
 
     @property
     def charts(self) -> dict[str, dict[str, Any]]:
@@ -152,7 +156,16 @@ def _figure(
         panels=list(_panels(id, exhibit, named, domain)),
         domain=domain,
         arms=[names.get(arm, arm) for arm in arms if arm in present],
+        sources=sorted({row["setting_source"] for row in rows}),
+        seeds=_seeds(rows),
     )
+
+
+def _seeds(rows: Sequence[Row]) -> int | None:
+    """Rows are of one run each, or means over seeds."""
+    if any("seed" in row for row in rows):
+        return len({row["seed"] for row in rows})
+    return max((row["seeds"] for row in rows if "seeds" in row), default=None)
 
 
 def _names(rows: Sequence[Row], label: Callable[[Row], str]) -> dict[str, str]:

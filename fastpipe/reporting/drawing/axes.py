@@ -25,6 +25,8 @@ STEP_TITLE = "fine-tuning step (log scale; 0 = before the first)"
 PLAIN = "format(datum.value, '.6~r')"
 """Tick label without an exponent. With the scale's own precision, d3's `~g` makes 10 a 1e+1."""
 
+_COUNT = "format(datum.value, ',')"
+
 
 def step_position(step: float) -> float:
     """Where a step lies on the log axis: step 0, which has no logarithm, half-way to 1."""
@@ -65,7 +67,7 @@ def linear_step_axis(
         title=title,
         scale=alt.Scale(domain=[first, max(last, first + 1)], nice=False),
         axis=alt.Axis(
-            labels=title is not None, tickCount=ticks, format=",", labelOverlap="parity",
+            labels=title is not None, tickCount=ticks, labelExpr=_COUNT, labelOverlap="parity",
             labelSeparation=6, labelFlush=True,
         ),
     )  # fmt: skip
@@ -116,7 +118,8 @@ class Log:
     def scale(self) -> alt.Scale:
         """The scale of those positions."""
         low = self.low if self.floor is None else self.floor
-        return alt.Scale(type="log", domain=[low, max(self.high, low * 1.1)], nice=False)
+        margin = max(1.1, (self.high / low) ** 0.02)  # or a line at the edge would be cut in half
+        return alt.Scale(type="log", domain=[low / margin, self.high * margin], nice=False)
 
 
 def _log_ticks(low: float, high: float) -> list[float]:

@@ -56,7 +56,7 @@ class Exhibit:
     """Whether colours stand for arms."""
     place: int = 0
     """Where a report draws it that does not say which exhibits to draw; none for a paper's own."""
-    layout: Literal["even", "thirds", "wide-narrow"] = "even"
+    layout: Literal["even", "thirds", "wide-narrow", "rows"] = "even"
     """How panels share the width of a desktop; on a phone they follow one another."""
 
     @property

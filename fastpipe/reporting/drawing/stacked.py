@@ -9,7 +9,7 @@ from fastpipe.reporting.tables import Row
 __all__ = ["STACKED_HEIGHT", "measured", "of_measure", "stack"]
 
 STACKED_HEIGHT = 215
-_BETWEEN = 34
+_BETWEEN = 46
 """Room for the lower panel's title, which lies above its axis."""
 
 

@@ -21,7 +21,7 @@ EXHIBIT = Exhibit(
         "steps (the runs of Fig. 3)."
     ),
     here=(
-        "log ‖W‖_F after each step, mean over seeds with its 95 % interval, where source and "
+        "log ‖W‖ (Frobenius) after each step, mean over seeds with its 95 % interval, where source and "
         "target task are the same; late steps are thinned to about 20 per factor of e. Exactly 0 "
         "is drawn a decade below the rest."
     ),

@@ -26,7 +26,7 @@ EXHIBIT = Exhibit(
         "c = 10⁻², 15 seeds)."
     ),
     here=(
-        "Sources with skip connections, heads that start next to nothing: ADP above, ‖W‖_F "
+        "Sources with skip connections, heads that start next to nothing: ADP above, ‖W‖ "
         "below, mean over seeds with its 95 % interval. Arms are named by their "
         "rates where these tell them apart."
     ),

@@ -26,7 +26,7 @@ EXHIBIT = Exhibit(
         "seeds)."
     ),
     here=(
-        "Sources without skip connections, heads that start next to nothing: ADP above, ‖W‖_F "
+        "Sources without skip connections, heads that start next to nothing: ADP above, ‖W‖ "
         "below, mean over seeds with its 95 % interval. Arms are named by their "
         "rates where these tell them apart."
     ),

@@ -78,4 +78,5 @@ EXHIBIT = Exhibit(
     draw=draw,
     absent="No arm of role fast or baseline uses SGD with momentum.",
     label=method_label,
+    layout="rows",
 )

@@ -115,6 +115,8 @@ def _figure(number: int, figure: Figure, scale_note: str) -> dict[str, Any]:
         "exhibit": exhibit.id,
         "study": figure.study,
         "number": number,
+        "kind": "Figure" if figure.charts else "Table",
+        "of_paper": exhibit.of_paper,
         "title": exhibit.title,
         "lede": exhibit.lede,
         "paper": exhibit.paper,
@@ -138,26 +140,25 @@ def _panel(panel: Panel) -> dict[str, Any]:
 
 def _scale_note(tables: Tables, figure: Figure) -> str:
     """At which scale the numbers of a figure were made, next to the paper's."""
-    study = [figure.study]
-    (row,) = tables.rows(
-        "SELECT count(DISTINCT seed) AS seeds, max(steps) AS steps FROM comparison WHERE study = ?",
-        study,
+    networks = tables.rows(
+        "SELECT DISTINCT backbone, dataset FROM snapshots WHERE source IN (SELECT unnest(?)) "
+        "ORDER BY ALL",
+        [figure.sources],
     )
-    networks = ", ".join(
-        f"{row['backbone']} on {row['dataset']}"
-        for row in tables.rows(
-            "SELECT DISTINCT backbone, dataset FROM snapshots "
-            "SEMI JOIN (FROM arms WHERE study = ?) AS own USING (source, epoch) ORDER BY ALL",
-            study,
+    parts = [f"{row['backbone']} on {row['dataset']}" for row in networks] or ["unknown network"]
+    if figure.seeds is not None:
+        (row,) = tables.rows(
+            "SELECT max(steps) AS steps FROM comparison WHERE study = ?", [figure.study]
         )
-    )
-    parts = [networks or "unknown network"]
-    if figure.exhibit.legend:
-        seeds = f"{row['seeds']} seed{'' if row['seeds'] == 1 else 's'}"
-        parts += [seeds, f"up to {row['steps'] or 0:,} steps"]
-    written = tables.rows("SELECT scale FROM studies WHERE name = ?", study)
+        parts.append(f"{figure.seeds} seed{'' if figure.seeds == 1 else 's'}")
+        parts.append(f"up to {row['steps'] or 0:,} steps")
+    written = tables.rows("SELECT scale FROM studies WHERE name = ?", [figure.study])
     scale = next((row["scale"] for row in written if row["scale"]), "")
-    return f"{scale} Scale: {', '.join(parts)}.".strip()
+    return (
+        f"Scale: {scale.rstrip('.')} ({', '.join(parts)})."
+        if scale
+        else (f"Scale: {', '.join(parts)}.")
+    )
 
 
 # --- claims ---------------------------------------------------------------------------------------
@@ -176,7 +177,9 @@ def _claim(one: Verdicts, figures: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "verdict": one.verdict,
         "kind": one.verdict.replace(" ", "-"),
         "exhibit": figure["id"] if figure else "final-table",
-        "see": f"figure {figure['number']}" if figure else "the table of final numbers",
+        "see": f"{figure['kind'].lower()} {figure['number']}"
+        if figure
+        else "the table of final numbers",
         "rows": _claim_rows(one),
     }
 
