@@ -50,7 +50,7 @@ class Figure:
     """An exhibit drawn from the arms of one study; without any panel, it is not shown."""
 
     id: str
-    """Its anchor in the page: the exhibit's id, with the study's name if several studies draw it."""
+    """Its anchor in the page: the exhibit's id; with the study's name if several draw it."""
     exhibit: Exhibit
     study: str
     panels: list[Panel]

@@ -396,7 +396,7 @@ def _optimiser_arms() -> dict[str, tuple[str, dict[str, Any]]]:
 
 
 def write_fast_results(root: Path) -> CollectSpec:
-    """A study without arms that includes those of the paper; three seeds, one target each or two."""
+    """A study without arms that includes those of the paper, with three seeds each."""
     studies = fast_studies()
     datasets = [_write_dataset(root, name) for name in (DATASET, *TARGETS)]
     snapshots = [_write_source(root, source, skips) for source, skips in SOURCES.items()]

@@ -11,7 +11,6 @@ import pytest
 from fastpipe.reporting.charts import draw_figures
 from fastpipe.reporting.chromium import Chromium, find_chromium
 from fastpipe.reporting.claims.verdicts import chosen_claims, judge_claims
-from fastpipe.reporting.exhibits.registry import EXHIBITS
 from fastpipe.reporting.page.content import page_content
 from fastpipe.reporting.page.render import render_page
 from fastpipe.stages.report import _ARMS
@@ -46,10 +45,9 @@ class Reader(HTMLParser):
 
 def page(tables, *claims: str) -> str:
     arms = tables.rows(_ARMS)
-    labels = [arm["arm"] for arm in arms]
-    figures = [f for f in draw_figures(tables, EXHIBITS, labels) if f.panels]
+    figures = [f for f in draw_figures(tables) if f.panels]
     content = page_content(tables, figures, judge_claims(tables, chosen_claims(claims)), arms)
-    return render_page(content, figures, labels, list(range(len(labels))))
+    return render_page(content, figures)
 
 
 @pytest.fixture(scope="module")
@@ -65,8 +63,8 @@ def hostile(altered) -> str:
     quoted = HOSTILE.replace("'", "''")
     return page(
         altered(
-            f"UPDATE study SET title = '{quoted}', name = '{quoted}', description = '{quoted}'",
-            f"UPDATE arms SET arm = arm || '{quoted}'",
+            f"UPDATE studies SET title = '{quoted}', name = '{quoted}', description = '{quoted}'",
+            f"UPDATE arms SET arm = arm || '{quoted}', study = '{quoted}'",
             f"UPDATE flow SET source_class = '{quoted}', target_class = target_class || '{quoted}'",
             *(f"UPDATE {t} SET target = target || '{quoted}'"
               for t in ("arms", "runs", "adp", "forgetting", "validations", "similarity", "flow")),
@@ -108,8 +106,9 @@ def test_links_and_charts_lead_somewhere(html):
     assert {href[1:] for href in reader.get("a", "href")} <= set(ids)
     data = json.loads(re.search(r'id="page-data">(.*?)</script>', html, re.S)[1])
     assert set(reader.get("div", "data-chart")) == set(data["charts"])
-    assert len(data["charts"]) == 14
-    assert {int(i) for i in reader.get("button", "data-arm")} == set(range(len(data["arms"])))
+    assert len(data["charts"]) == 22
+    assert set(data["legends"]) <= set(ids)
+    assert {int(i) for i in reader.get("button", "data-arm")} == set(range(6))
 
 
 def test_same_numbers_same_bytes(html, tables):
@@ -196,7 +195,7 @@ class TestInChromium:
     def test_draws_choose_download_and_ask_for_nothing(self, opened):
         assert (
             opened.evaluate("document.querySelectorAll('.chart > svg, .chart svg.marks').length")
-            == 14
+            == 22
         )
         self.choose_an_arm(opened)
         self.download(opened)

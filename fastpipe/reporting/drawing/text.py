@@ -7,7 +7,6 @@ from fastpipe.reporting.tables import Row
 
 __all__ = ["init_label", "interval", "optimiser_label", "power", "rates_label", "rounded"]
 
-_SUPERSCRIPT = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 _KAIMING = {"kaiming-fan-in": "Kaiming fan-in", "kaiming-fan-out": "Kaiming fan-out"}
 _OPTIMISERS = {"sgd": "SGD, momentum", "nesterov": "Nesterov", "adam": "Adam", "radam": "RAdam"}
 
@@ -27,17 +26,19 @@ def rounded(value: float | None, digits: int = 6) -> float | None:
 
 
 def power(value: float) -> str:
-    """1e-8 → "10⁻⁸", 2e-4 → "2×10⁻⁴", 0.05 → "0.05"."""
+    """1e-8 → "1e-8", 0.0002 → "2e-4", 0.05 → "0.05".
+
+    Not 10⁻⁸: the fonts that charts are rasterised with have no such superscripts, and the whole
+    label would fall back to another font.
+    """
     if value == 0 or 0.01 <= abs(value) < 10_000:
-        return f"{value:g}".replace("-", "−")
+        return f"{value:g}"
     mantissa, _, exponent = f"{value:.2e}".partition("e")
-    mantissa = mantissa.rstrip("0").rstrip(".").replace("-", "−")
-    ten = f"10{str(int(exponent)).translate(_SUPERSCRIPT)}"
-    return ten if mantissa == "1" else f"{mantissa}×{ten}"
+    return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
 
 
 def init_label(row: Row) -> str:
-    """How the head starts: "N(0, 10⁻⁸)", "Kaiming fan-in"."""
+    """How the head starts: "N(0, 1e-8)", "Kaiming fan-in"."""
     if row["head_init"] == "normal":
         return f"N(0, {power(row['head_sigma'])})"
     if row["head_init"] == "zeros":

@@ -21,9 +21,9 @@ EXHIBIT = Exhibit(
         "steps (the runs of Fig. 3)."
     ),
     here=(
-        "log ‖W‖ (Frobenius) after each step, mean over seeds with its 95 % interval, where source and "
-        "target task are the same; late steps are thinned to about 20 per factor of e. Exactly 0 "
-        "is drawn a decade below the rest."
+        "log ‖W‖ (Frobenius) after each step, mean over seeds with its 95 % interval, where "
+        "source and target task are the same; late steps are thinned to about 20 per factor of e. "
+        "Exactly 0 is drawn a decade below the rest."
     ),
     query=f"""
         WITH {chosen(f"{SIGMAS} AND {SAME_TASK}")}

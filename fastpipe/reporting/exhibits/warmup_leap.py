@@ -24,8 +24,13 @@ def draw(rows: Sequence[Row], arms: Sequence[str]) -> alt.LayerChart:
             for row in rows
         ]
     )
+    first, last = -min(row["since"] for row in rows), max(row["since"] for row in rows)
     runs = alt.Chart(data).encode(
-        x=alt.X("since:Q", title="fine-tuning steps since the switch to joint training"),
+        x=alt.X(
+            "since:Q",
+            title="fine-tuning steps since the switch to joint training",
+            axis=alt.Axis(values=list(range(-20 * (first // 20), last + 1, 20))),
+        ),
         y=alt.Y(
             "top1:Q",
             title="Validation accuracy (top-1, %)",
