@@ -262,3 +262,117 @@ class TestInChromium:
             assert browser.evaluate("document.querySelector('h1').textContent") == HOSTILE
             axis = "[...document.querySelectorAll('#class-flow text')].map(t => t.textContent)"
             assert any("</script><img" in text for text in browser.evaluate(axis))
+
+
+@pytest.fixture(scope="module")
+def fast_html(collected_fast, tmp_path_factory):
+    from fastpipe.reporting.tables import Tables
+
+    with Tables(collected_fast, tmp_path_factory.mktemp("fast")) as tables:
+        return page(tables)
+
+
+class TestFigures:
+    def section(self, html: str, id: str) -> str:
+        found = re.search(rf'<section id="{id}">(.*?)</section>', html, re.S)[1]
+        return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", found))
+
+    def test_captions_say_the_scale_of_their_own_study(self, fast_html):
+        text = self.section(fast_html, "A-F3")
+        assert "Scale: The scale of init (resnet18 on mnist, 3 seeds, up to 200 steps)." in text
+        assert "(resnet18 on mnist, 1 seed, up to 200 steps)" in self.section(fast_html, "A-F7")
+        assert "(vgg19 on mnist, 3 seeds" in self.section(fast_html, "A-F9")
+
+    def test_a_table_is_text(self, fast_html, altered_fast):
+        assert "FAST, α = 0.2, β = 0.05" in self.section(fast_html, "A-T1")
+        assert "Table 13 A-T1" in self.section(fast_html, "A-T1")
+        quoted = HOSTILE.replace("'", "''")
+        html = page(altered_fast(
+            "UPDATE recipes SET beta = alpha WHERE recipe NOT LIKE '%ema%'",
+            "DELETE FROM arms WHERE role <> 'fast' OR study <> 'convergence'",
+            f"INSERT INTO arms SELECT * REPLACE (arm || '{quoted}' AS arm, 9 AS position, "
+            "'alpha=0.05+beta=0.05+head_init=kaiming-fan-in' AS recipe, 'baseline' AS role) "
+            "FROM arms",
+            "UPDATE recipes SET head_init = 'zeros', beta = 0.2, alpha = 0.2",
+        ))  # fmt: skip
+        assert HOSTILE in Reader(html).text
+        assert "<img src=x" not in html
+
+    def test_named_exhibits_without_rows_are_noted(self, altered_fast):
+        html = page(altered_fast("DELETE FROM arms WHERE study = 'heterogeneity' "
+                                 "AND role = 'warmup'"))  # fmt: skip
+        assert re.search(r"Not shown, A-F7 of heterogeneity, “[^”]+”: No arm warms its head up",
+                         html)  # fmt: skip
+        assert html.count("Not shown") == 1
+
+    def test_arms_on_an_earlier_snapshot_only_are_noted(self, altered):
+        assert "Not compared" not in page(altered())
+        html = page(altered(
+            "INSERT INTO arms SELECT * REPLACE ('Early' AS arm, 20 AS position, "
+            "'warmup' AS recipe) FROM arms WHERE arm = 'fast-by-epoch' AND epoch = 1",
+        ))  # fmt: skip
+        assert "Not compared: Early on digits, after 1 epoch of mnist-cnn, which is not" in html
+
+
+@needs_chromium
+class TestStackedInChromium:
+    @pytest.fixture
+    def opened(self, fast_html, tmp_path):
+        path = tmp_path / "report.html"
+        path.write_text(fast_html, encoding="utf-8")
+        with Chromium() as browser:
+            browser.show(1200)
+            assert browser.open(path) == "drawn"
+            yield browser
+
+    def test_fits_draws_chooses_and_downloads(self, opened):
+        self.fits(opened, width=1200)
+        faded = (
+            "[...document.querySelectorAll('#A-F3 .mark-line path')]"
+            ".filter(p => p.getAttribute('opacity') === '0.12').length"
+        )
+        assert opened.evaluate(faded) == 0
+        opened.evaluate("document.querySelector('#A-F3 .key').click()")
+        assert opened.evaluate(faded) == 2 * 5  # in both panels
+        opened.evaluate(
+            "window.saved = {};"
+            "URL.createObjectURL = (blob) => { window.blob = blob; return '#'; };"
+            "HTMLAnchorElement.prototype.click = function () {"
+            "  const blob = window.blob; window.saved[this.download] ="
+            "    this.href.startsWith('data:') ? Promise.resolve(this.href) : blob.text(); }; 0"
+        )
+        table = self.saved(opened, "A-T1", "A-T1-digits", "csv")
+        assert table.startswith("arm,method,seeds,top1_error,top1_error_half_width,")
+        stacked = self.saved(opened, "A-F3", "A-F3-mnist", "csv")
+        assert ",target," in stacked
+        assert ",source," in stacked
+        svg = self.saved(opened, "A-F3", "A-F3-mnist", "svg")
+        assert svg.startswith("<svg") and "ADP on the source Ts" in svg and "N(0, 1e-8)" in svg
+        assert self.saved(opened, "A-F3", "A-F3-mnist", "png").startswith("data:image/png")
+        opened.show(390, phone=True)
+        opened.evaluate("new Promise(r => setTimeout(r, 600))")
+        self.fits(opened, width=390)
+        assert opened.complaints == []
+        assert [url for url in opened.requests if not url.startswith(("data:", "blob:"))] == [
+            opened.evaluate("location.href")
+        ]
+
+    def fits(self, browser, width: int):
+        assert browser.evaluate("document.documentElement.scrollWidth") == width
+        spare = browser.evaluate(
+            "[...document.querySelectorAll('[data-chart]')].map(e => e.clientWidth - "
+            "e.querySelector('svg').getBoundingClientRect().width)"
+        )
+        assert len(spare) == 31
+        assert all(-0.5 <= one < 8 for one in spare), spare
+
+    def saved(self, browser, section: str, name: str, kind: str) -> str:
+        browser.evaluate(
+            f"document.querySelector('#{section} [data-of=\"{name}\"][data-download={kind}]')"
+            ".click()"
+        )
+        return browser.evaluate(
+            f"(async () => {{ while (!window.saved['{name}.{kind}'])"
+            f" await new Promise(r => setTimeout(r, 20));"
+            f" return await window.saved['{name}.{kind}']; }})()"
+        )
