@@ -310,13 +310,16 @@ class TestColours:
         ]  # fmt: skip
 
     def test_an_arm_whose_rates_differ_between_sources_keeps_its_name(self, altered_fast):
+        same = "FROM recipes WHERE optimiser = 'sgd' AND alpha = 0.2 AND momentum_form = 'torch'"
         tables = altered_fast(
-            "INSERT INTO recipes SELECT * REPLACE ('other' AS recipe, 0.4 AS alpha) FROM recipes "
-            "WHERE optimiser = 'sgd' AND alpha = 0.2 AND momentum_form = 'torch' LIMIT 1",
-            *(f"UPDATE {t} SET recipe = 'other' WHERE source = 'rough' AND recipe IN "
-              "(SELECT recipe FROM recipes WHERE optimiser = 'sgd' AND alpha = 0.2 AND momentum_form = 'torch')"
-              for t in ("arms", "runs", "adp")),
-        )  # fmt: skip
+            "INSERT INTO recipes "
+            f"SELECT * REPLACE ('other' AS recipe, 0.4 AS alpha) {same} LIMIT 1",
+            *(
+                f"UPDATE {table} SET recipe = 'other' "
+                f"WHERE source = 'rough' AND recipe IN (SELECT recipe {same})"
+                for table in ("arms", "runs", "adp")
+            ),
+        )
         found = figure(tables, "A-F10")
         assert found.arms == ["FAST sgd", "sgd 5 c", "sgd 1 c", "sgd 0.2 c"]
         details = [{row["detail"] for row in values(panel.drawing) if row["arm"] == "FAST sgd"}
