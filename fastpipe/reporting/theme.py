@@ -48,13 +48,13 @@ LIGHT = Colours(
     bad="#a8410a",
     accent="#0b5c94",
     arms=(
-        "#c94f00",
+        "#c34a00",
         "#0072b2",
-        "#43a3df",
-        "#009e73",
+        "#1c98e4",
+        "#009f74",
         "#cf74a8",
         "#565b64",
-        "#d69a00",
+        "#c08800",
         "#4b3b9e",
     ),
 )
@@ -102,8 +102,8 @@ def css(colours: Colours) -> str:
     return "".join(f"{name}:{value};" for name, value in _names(colours).items())
 
 
-def chart_config(colours: Colours, arm_colours: list[int]) -> dict[str, Any]:
-    """Vega-Lite's `config`: fonts, axes, and the arms' colours in the order of the arms.
+def chart_config(colours: Colours) -> dict[str, Any]:
+    """Vega-Lite's `config`: fonts, axes, and the arms' colours.
 
     Chart specs themselves name no colour, so a chart takes the theme that it is compiled with.
     """
@@ -117,7 +117,7 @@ def chart_config(colours: Colours, arm_colours: list[int]) -> dict[str, Any]:
         "axisY": _vertical_axis(colours),
         "legend": _legend(colours),
         "title": _title(colours),
-        "range": {"category": [colours.arms[i % ARM_COLOURS] for i in arm_colours]},
+        "range": {"category": list(colours.arms)},
         "style": _styles(colours),
     }
 

@@ -51,33 +51,17 @@ def _write(job: Job, spec: ReportSpec, tables) -> None:
     from fastpipe.reporting.charts import draw_figures, write_chart
     from fastpipe.reporting.claims.files import write_claims
     from fastpipe.reporting.claims.verdicts import chosen_claims, judge_claims
-    from fastpipe.reporting.exhibits.registry import EXHIBITS
-    from fastpipe.reporting.page.content import colour_of, page_content
+    from fastpipe.reporting.page.content import page_content
     from fastpipe.reporting.page.render import render_page
 
-    arms = tables.rows(_ARMS)
-    labels = [arm["arm"] for arm in arms]
-    colours = [colour_of(label, labels) for label in labels]
     asked = [claim for row in tables.rows("FROM studies") for claim in row["claims"] or ()]
     verdicts = judge_claims(tables, chosen_claims(list(dict.fromkeys(asked))))
     write_claims(job.output("claims.parquet"), job.output("claims.csv"), verdicts)
-    figures = [figure for figure in draw_figures(tables, EXHIBITS, labels) if figure.panels]
+    figures = [figure for figure in draw_figures(tables) if figure.panels]
     job.output("charts/.").mkdir(parents=True, exist_ok=True)
     for figure in figures:
         for panel in figure.panels:
-            write_chart(panel, job.output("charts"), spec.formats, colours)
-    content = page_content(tables, figures, verdicts, arms)
-    page = render_page(content, figures, labels, colours)
+            write_chart(panel, job.output("charts"), spec.formats)
+    content = page_content(tables, figures, verdicts)
+    page = render_page(content, figures)
     job.output("report.html").write_text(page, encoding="utf-8")
-
-
-_ARMS = """
-    SELECT arm, any_value(role) AS role, min(position) AS position,
-        CASE WHEN count(DISTINCT alpha) = 1 THEN min(alpha) END AS alpha,
-        CASE WHEN count(DISTINCT beta) = 1 THEN min(beta) END AS beta
-    FROM arms
-    JOIN recipes USING (recipe)
-    WHERE arm IN (SELECT arm FROM comparison)
-    GROUP BY arm
-    ORDER BY position
-"""

@@ -31,20 +31,19 @@ def collected(synthetic, tmp_path_factory) -> Path:
     return out / "study.duckdb"
 
 
-@pytest.fixture
-def altered(collected, tmp_path) -> Iterator[Callable[..., Tables]]:
-    """Open a copy of the database after running statements on it."""
+def alterations(database: Path, folder: Path) -> Iterator[Callable[..., Tables]]:
+    """Open copies of a database after running statements on them."""
     opened: list[Tables] = []
 
     def alter(*statements: str) -> Tables:
-        folder = tmp_path / f"altered-{len(opened)}"
-        folder.mkdir()
-        copy = folder / "altered.duckdb"
-        shutil.copyfile(collected, copy)
+        own = folder / f"{database.parent.name}-{len(opened)}"
+        own.mkdir()
+        copy = own / "altered.duckdb"
+        shutil.copyfile(database, copy)
         with duckdb.connect(str(copy)) as connection:
             for statement in statements:
                 connection.execute(statement)
-        opened.append(Tables(copy, folder))
+        opened.append(Tables(copy, own))
         return opened[-1]
 
     yield alter
@@ -53,6 +52,33 @@ def altered(collected, tmp_path) -> Iterator[Callable[..., Tables]]:
 
 
 @pytest.fixture
+def altered(collected, tmp_path) -> Iterator[Callable[..., Tables]]:
+    """Open a copy of the database after running statements on it."""
+    yield from alterations(collected, tmp_path)
+
+
+@pytest.fixture
 def tables(altered) -> Tables:
     """The invented study as it is."""
     return altered()
+
+
+@pytest.fixture(scope="session")
+def collected_fast(synthetic, tmp_path_factory) -> Path:
+    """The database of the invented studies of the FAST paper."""
+    root = tmp_path_factory.mktemp("invented-fast") / "results"
+    out = root / "studies" / "fast"
+    collect(synthetic.write_fast_results(root), out=out, work=root / ".work", identity="i")
+    return out / "study.duckdb"
+
+
+@pytest.fixture
+def altered_fast(collected_fast, tmp_path) -> Iterator[Callable[..., Tables]]:
+    """As `altered`, for the studies of the FAST paper."""
+    yield from alterations(collected_fast, tmp_path)
+
+
+@pytest.fixture
+def fast_tables(altered_fast) -> Tables:
+    """The invented studies of the FAST paper as they are."""
+    return altered_fast()

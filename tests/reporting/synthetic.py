@@ -297,7 +297,7 @@ def _rows(
         "deployments": [{"step": t, "deployed_step": s} for t, s in best.items()],
         "adp": [
             {"step": t, "deployed_step": s, "loss": 2.3 * (1 - test[s]), "top1": test[s],
-             "top5": min(1.0, 0.5 + test[s] / 2), "images": TARGETS[target]}
+             "top5": min(1.0, 0.5 + test[s] / 2), "images": TARGETS.get(target, 10_000)}
             for t, s in best.items()
         ],
         "forgetting": [
@@ -326,3 +326,183 @@ def write_parquet(
     types = types or {}
     arrays = {name: pa.array(values, types.get(name)) for name, values in columns.items()}
     pq.write_table(pa.table(arrays), path, compression="zstd")
+
+
+# --- the studies of the FAST paper ----------------------------------------------------------------
+
+FAST_SEEDS = (0, 1, 2)
+SOURCES = {"smooth": True, "rough": False}
+"""Sources with and without skip connections."""
+SIGMAS = (1.0, 1e-1, 1e-2, 1e-4, 1e-8)
+C = 0.05
+FAST_SIZE = {"head_init": "normal", "head_sigma": 1e-8}
+
+
+def fast_studies() -> dict[str, dict[str, Any]]:
+    """Name → exhibits and arms (label → role, recipe), sources and targets."""
+    sigmas = {
+        f"sigma {sigma:g}": ("other", {"head_init": "normal", "head_sigma": sigma})
+        for sigma in SIGMAS
+    } | {"zero": ("other", {"head_init": "zeros"})}
+    warmups = {
+        "warm fan-in": {"warmup": "frozen-stats"},
+        "warm fan-out": {"warmup": "frozen-stats", "head_init": "kaiming-fan-out"},
+        "warm fan-in, stats": {"warmup": "running-stats"},
+        "warm small, stats": {"warmup": "running-stats"} | FAST_SIZE,
+    }
+    middling = {"head_init": "normal", "head_sigma": 1e-2}
+    scaled = {
+        "reference": (C, C), "both x0.2": (C / 5, C / 5), "both x5": (5 * C, 5 * C),
+        "body x0.2": (C, C / 5), "body x5": (C, 5 * C),
+    }  # fmt: skip
+    return {
+        "init": {"exhibits": ["A-F3", "A-F4", "A-F5"], "arms": sigmas, "sources": ["smooth"],
+                 "targets": ["mnist", "fashion-mnist"]},
+        "heterogeneity": {
+            "exhibits": ["A-F6", "A-F7"], "sources": ["smooth"], "targets": ["fashion-mnist"],
+            "arms": {"frozen head": ("other", middling | {"alpha": 0.0}),
+                     "learning head": ("other", middling)}
+            | {label: ("warmup", recipe) for label, recipe in warmups.items()},
+        },
+        "rates": {
+            "exhibits": ["A-F8", "A-F9"], "sources": list(SOURCES), "targets": ["fashion-mnist"],
+            "arms": {label: ("other", FAST_SIZE | {"alpha": alpha, "beta": beta})
+                     for label, (alpha, beta) in scaled.items()},
+        },
+        "optimisers": {
+            "exhibits": ["A-F10", "A-F11", "A-F12", "A-F13"], "sources": list(SOURCES),
+            "targets": ["fashion-mnist"], "arms": _optimiser_arms(),
+        },
+        "convergence": {
+            "exhibits": ["A-F14", "A-T1", "momentum-form", "layer-distance", "dynamics"],
+            "sources": ["smooth"], "targets": ["digits", "fashion-mnist"],
+            "arms": {f"Baseline {rate:g}": ("baseline", {"alpha": rate, "beta": rate})
+                     for rate in (5 * C, C, C / 5)}
+            | {"FAST": ("fast", FAST_SIZE | {"alpha": 4 * C}),
+               "FAST, averaged": ("other", FAST_SIZE | {"alpha": 4 * C, "momentum_form": "ema"})},
+        },
+    }  # fmt: skip
+
+
+def _optimiser_arms() -> dict[str, tuple[str, dict[str, Any]]]:
+    """FAST under four optimisers and three baselines under each of three: thirteen arms."""
+    arms: dict[str, tuple[str, dict[str, Any]]] = {}
+    for optimiser in ("sgd", "nesterov", "adam", "radam"):
+        arms[f"FAST {optimiser}"] = ("fast", FAST_SIZE | {"alpha": 4 * C, "optimiser": optimiser})
+        for factor in (5, 1, 0.2) if optimiser != "nesterov" else ():
+            rates = {"alpha": factor * C, "beta": factor * C, "optimiser": optimiser}
+            arms[f"{optimiser} {factor:g} c"] = ("baseline", rates)
+    return arms
+
+
+def write_fast_results(root: Path) -> CollectSpec:
+    """A study without arms that includes those of the paper, with three seeds each."""
+    studies = fast_studies()
+    datasets = [_write_dataset(root, name) for name in (DATASET, *TARGETS)]
+    snapshots = [_write_source(root, source, skips) for source, skips in SOURCES.items()]
+    recipes, arms, packs = {}, [], {}
+    for study, facts in studies.items():
+        for label, (role, own) in facts["arms"].items():
+            recipe = {"alpha": C, "beta": C, "head_init": "kaiming-fan-in"} | own
+            name = "+".join(f"{key}={value}" for key, value in sorted(recipe.items()))
+            recipes[name] = recipe
+            for source in facts["sources"]:
+                for target in facts["targets"]:
+                    who = {"source": source, "epoch": LAST, "target": target, "recipe": name}
+                    arms.append(who | {"study": study, "arm": label, "role": role,
+                                       "seeds": list(FAST_SEEDS)})  # fmt: skip
+                    packs.setdefault((source, target, name), who)
+    named = [_write_fast_pack(root, who, recipes[who["recipe"]]) for who in packs.values()]
+    spec = {
+        "study": "fast",
+        "studies": [{"name": "fast", "title": "The FAST paper", "scale": "Invented."}]
+        + [
+            {"name": name, "title": name, "exhibits": facts["exhibits"],
+             "scale": f"The scale of {name}."}
+            for name, facts in studies.items()
+        ],
+        "recipes": recipes, "arms": arms, "packs": named, "datasets": datasets,
+        "snapshots": snapshots, "similarities": [],
+        "records": {str(path): f"identity of {path.name}" for path in _records(root)},
+    }  # fmt: skip
+    return CollectSpec.model_validate_json(canonical_json(spec))
+
+
+def _write_source(root: Path, source: str, skips: bool) -> dict[str, Any]:
+    folder = root / "sources" / source / f"epoch-{LAST:g}"
+    folder.mkdir(parents=True, exist_ok=True)
+    write_parquet(
+        folder / "history.parquet",
+        {"source": [source], "epoch": [1.0], "step": [1], "split": ["train"], "loss": [2.0],
+         "top1": [0.3]},
+    )  # fmt: skip
+    backbone = {"name": "resnet18" if skips else "vgg19"}
+    record(
+        folder, "pretrain",
+        {"source": source, "epoch": LAST, "dataset": DATASET, "backbone": backbone},
+        ["history.parquet"],
+        {"device": "cpu", "precision": "bf16", "classes": MNIST, "features": 64, "steps": 1500,
+         "val_top1": 0.98},
+    )  # fmt: skip
+    return {"source": source, "epoch": LAST, "path": str(folder), "skips": skips}
+
+
+def _write_fast_pack(root: Path, who: dict[str, Any], recipe: dict[str, Any]) -> dict[str, Any]:
+    name = hashlib.sha256(str(who).encode()).hexdigest()[:12]
+    folder = root / "runs" / f"{who['source']}@{LAST:g}" / who["target"] / name / "seeds-0-2"
+    folder.mkdir(parents=True, exist_ok=True)
+    tables: dict[str, list[dict[str, Any]]] = {}
+    for seed in FAST_SEEDS:
+        for table, rows in _simulate_fast_run(who, recipe, seed).items():
+            tables.setdefault(table, []).extend({"seed": seed} | row for row in rows)
+    for table, rows in tables.items():
+        columns = {key: [row[key] for row in rows] for key in rows[0]}
+        identity = {key: [value] * len(rows) for key, value in who.items()}
+        write_parquet(folder / f"{table}.parquet", identity | columns, _TYPES)
+    spec = who | {"seeds": list(FAST_SEEDS)}
+    trained = [f"{table}.parquet" for table in (*_TRAINED, "runs")]
+    record(folder, "finetune", spec, trained, {"device": "cpu", "precision": "bf16"})
+    record(folder, "deploy", spec, ["adp.parquet"], {})
+    record(folder, "forgetting", spec, ["forgetting.parquet"], {})
+    return who | {"path": str(folder), "seeds": list(FAST_SEEDS)}
+
+
+def _simulate_fast_run(
+    who: dict[str, Any], recipe: dict[str, Any], seed: int
+) -> dict[str, list[dict[str, Any]]]:
+    """Smaller heads are faster, forget less and grow; rates trade speed for the end."""
+    salt = int.from_bytes(hashlib.sha256(str(who).encode()).digest()[:4])
+    noise = np.random.default_rng([salt, seed])
+    sigma = {"normal": recipe.get("head_sigma", 1e-8), "zeros": 0.0}.get(recipe["head_init"], 0.18)
+    large = max(0.0, 1 + math.log10(max(sigma, 1e-8)) / 8)  # 0 for 1e-8, 1 for 1
+    rate = max(recipe["beta"], 1e-3) / C
+    slow = 5 if recipe["alpha"] == 0 else 1
+    half = (3 + 12 * large) * slow / math.sqrt(rate)
+    end = 0.94 - 0.05 * large * math.sqrt(rate) - 0.02 * math.log10(max(rate, 1)) - 0.1 * (slow > 1)
+    end -= 0.1 * (who["source"] == "rough") * large
+    switch = 36 + 9 * (salt % 4) if recipe.get("warmup", "none") != "none" else None
+
+    def accuracy(step: int) -> float:
+        value = 0.1 + (end - 0.1) * (1 - (1 + step / half) ** -1.3)
+        if switch and step > switch:
+            value -= 0.3 * math.exp(-(step - switch) / 12)
+        return float(np.clip(value + noise.normal(0, 0.012), 0.05, 1))
+
+    val = {step: accuracy(step) for step in (0, *VALIDATIONS)}
+    best = {t: max((s for s in VALIDATIONS if s <= t), key=lambda s: (val[s], -s), default=0)
+            for t in CHECKPOINTS}  # fmt: skip
+    test = {step: accuracy(step) for step in set(best.values())}
+    kept = 0.9 - 0.75 * large if who["target"] == DATASET else 0.25 - 0.1 * large
+    source = {step: 0.98 - (0.98 - kept) * (1 - math.exp(-step / 20)) for step in test}
+    start = sigma * 25
+    norms = [math.hypot(start, recipe["alpha"] * 12 * math.log1p(t / 3)) for t in range(STEPS + 1)]
+    distance = (0.9 + 6 * large) * math.sqrt(rate) * (1 + noise.normal(0, 0.04))
+    rows = _rows(who["target"], val, norms, best, test, source, 0.98,
+                 {"warmup_end_step": switch, "body_distance": distance})  # fmt: skip
+    for row in rows["dynamics"]:
+        row["body_update"] = 0.05 * rate * (large + math.log1p(row["step"]) / 6)
+    rows["layers"] = [
+        {"position": p, "layer": f"block{p}", "parameters": 9 * 4**p, "distance": distance / 2**p}
+        for p in range(6)
+    ]
+    return rows

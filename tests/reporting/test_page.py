@@ -11,10 +11,8 @@ import pytest
 from fastpipe.reporting.charts import draw_figures
 from fastpipe.reporting.chromium import Chromium, find_chromium
 from fastpipe.reporting.claims.verdicts import chosen_claims, judge_claims
-from fastpipe.reporting.exhibits.registry import EXHIBITS
 from fastpipe.reporting.page.content import page_content
 from fastpipe.reporting.page.render import render_page
-from fastpipe.stages.report import _ARMS
 
 HOSTILE = "</script><img src=x onerror=alert(1)>{{7*7}}\u2028&amp;'\""
 needs_chromium = pytest.mark.skipif(not find_chromium(), reason="no Chromium is installed")
@@ -45,11 +43,9 @@ class Reader(HTMLParser):
 
 
 def page(tables, *claims: str) -> str:
-    arms = tables.rows(_ARMS)
-    labels = [arm["arm"] for arm in arms]
-    figures = [f for f in draw_figures(tables, EXHIBITS, labels) if f.panels]
-    content = page_content(tables, figures, judge_claims(tables, chosen_claims(claims)), arms)
-    return render_page(content, figures, labels, list(range(len(labels))))
+    figures = [f for f in draw_figures(tables) if f.panels]
+    content = page_content(tables, figures, judge_claims(tables, chosen_claims(claims)))
+    return render_page(content, figures)
 
 
 @pytest.fixture(scope="module")
@@ -109,8 +105,9 @@ def test_links_and_charts_lead_somewhere(html):
     assert {href[1:] for href in reader.get("a", "href")} <= set(ids)
     data = json.loads(re.search(r'id="page-data">(.*?)</script>', html, re.S)[1])
     assert set(reader.get("div", "data-chart")) == set(data["charts"])
-    assert len(data["charts"]) == 14
-    assert {int(i) for i in reader.get("button", "data-arm")} == set(range(len(data["arms"])))
+    assert len(data["charts"]) == 22
+    assert set(data["legends"]) <= set(ids)
+    assert {int(i) for i in reader.get("button", "data-arm")} == set(range(6))
 
 
 def test_same_numbers_same_bytes(html, tables):
@@ -281,7 +278,7 @@ class TestInChromium:
     def test_draws_choose_download_and_ask_for_nothing(self, opened):
         assert (
             opened.evaluate("document.querySelectorAll('.chart > svg, .chart svg.marks').length")
-            == 14
+            == 22
         )
         self.choose_an_arm(opened)
         self.download(opened)
@@ -385,3 +382,117 @@ class TestInChromium:
             assert browser.evaluate("document.querySelector('h1').textContent") == HOSTILE
             axis = "[...document.querySelectorAll('#class-flow text')].map(t => t.textContent)"
             assert any("</script><img" in text for text in browser.evaluate(axis))
+
+
+@pytest.fixture(scope="module")
+def fast_html(collected_fast, tmp_path_factory):
+    from fastpipe.reporting.tables import Tables
+
+    with Tables(collected_fast, tmp_path_factory.mktemp("fast")) as tables:
+        return page(tables)
+
+
+class TestFigures:
+    def section(self, html: str, id: str) -> str:
+        found = re.search(rf'<section id="{id}">(.*?)</section>', html, re.S)[1]
+        return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", found))
+
+    def test_captions_say_the_scale_of_their_own_study(self, fast_html):
+        text = self.section(fast_html, "A-F3")
+        assert "Scale: The scale of init (resnet18 on mnist, 3 seeds, up to 200 steps)." in text
+        assert "(resnet18 on mnist, 1 seed, up to 200 steps)" in self.section(fast_html, "A-F7")
+        assert "(vgg19 on mnist, 3 seeds" in self.section(fast_html, "A-F9")
+
+    def test_a_table_is_text(self, fast_html, altered_fast):
+        assert "FAST, α = 0.2, β = 0.05" in self.section(fast_html, "A-T1")
+        assert "Table 13 A-T1" in self.section(fast_html, "A-T1")
+        quoted = HOSTILE.replace("'", "''")
+        html = page(altered_fast(
+            "UPDATE recipes SET beta = alpha WHERE recipe NOT LIKE '%ema%'",
+            "DELETE FROM arms WHERE role <> 'fast' OR study <> 'convergence'",
+            f"INSERT INTO arms SELECT * REPLACE (arm || '{quoted}' AS arm, 9 AS position, "
+            "'alpha=0.05+beta=0.05+head_init=kaiming-fan-in' AS recipe, 'baseline' AS role) "
+            "FROM arms",
+            "UPDATE recipes SET head_init = 'zeros', beta = 0.2, alpha = 0.2",
+        ))  # fmt: skip
+        assert HOSTILE in Reader(html).text
+        assert "<img src=x" not in html
+
+    def test_named_exhibits_without_rows_are_noted(self, altered_fast):
+        html = page(altered_fast("DELETE FROM arms WHERE study = 'heterogeneity' "
+                                 "AND role = 'warmup'"))  # fmt: skip
+        assert re.search(r"Not shown, A-F7 of heterogeneity, “[^”]+”: No arm warms its head up",
+                         html)  # fmt: skip
+        assert html.count("Not shown") == 1
+
+    def test_arms_on_an_earlier_snapshot_only_are_noted(self, altered):
+        assert "Not compared" not in page(altered())
+        html = page(altered(
+            "INSERT INTO arms SELECT * REPLACE ('Early' AS arm, 20 AS position, "
+            "'warmup' AS recipe) FROM arms WHERE arm = 'fast-by-epoch' AND epoch = 1",
+        ))  # fmt: skip
+        assert "Not compared: Early on digits, after 1 epoch of mnist-cnn, which is not" in html
+
+
+@needs_chromium
+class TestStackedInChromium:
+    @pytest.fixture
+    def opened(self, fast_html, tmp_path):
+        path = tmp_path / "report.html"
+        path.write_text(fast_html, encoding="utf-8")
+        with Chromium() as browser:
+            browser.show(1200)
+            assert browser.open(path) == "drawn"
+            yield browser
+
+    def test_fits_draws_chooses_and_downloads(self, opened):
+        self.fits(opened, width=1200)
+        faded = (
+            "[...document.querySelectorAll('#A-F3 .mark-line path')]"
+            ".filter(p => p.getAttribute('opacity') === '0.12').length"
+        )
+        assert opened.evaluate(faded) == 0
+        opened.evaluate("document.querySelector('#A-F3 .key').click()")
+        assert opened.evaluate(faded) == 2 * 5  # in both panels
+        opened.evaluate(
+            "window.saved = {};"
+            "URL.createObjectURL = (blob) => { window.blob = blob; return '#'; };"
+            "HTMLAnchorElement.prototype.click = function () {"
+            "  const blob = window.blob; window.saved[this.download] ="
+            "    this.href.startsWith('data:') ? Promise.resolve(this.href) : blob.text(); }; 0"
+        )
+        table = self.saved(opened, "A-T1", "A-T1-digits", "csv")
+        assert table.startswith("arm,method,seeds,top1_error,top1_error_half_width,")
+        stacked = self.saved(opened, "A-F3", "A-F3-mnist", "csv")
+        assert ",target," in stacked
+        assert ",source," in stacked
+        svg = self.saved(opened, "A-F3", "A-F3-mnist", "svg")
+        assert svg.startswith("<svg") and "ADP on the source Ts" in svg and "N(0, 1e-8)" in svg
+        assert self.saved(opened, "A-F3", "A-F3-mnist", "png").startswith("data:image/png")
+        opened.show(390, phone=True)
+        opened.evaluate("new Promise(r => setTimeout(r, 600))")
+        self.fits(opened, width=390)
+        assert opened.complaints == []
+        assert [url for url in opened.requests if not url.startswith(("data:", "blob:"))] == [
+            opened.evaluate("location.href")
+        ]
+
+    def fits(self, browser, width: int):
+        assert browser.evaluate("document.documentElement.scrollWidth") == width
+        spare = browser.evaluate(
+            "[...document.querySelectorAll('[data-chart]')].map(e => e.clientWidth - "
+            "e.querySelector('svg').getBoundingClientRect().width)"
+        )
+        assert len(spare) == 31
+        assert all(-0.5 <= one < 8 for one in spare), spare
+
+    def saved(self, browser, section: str, name: str, kind: str) -> str:
+        browser.evaluate(
+            f"document.querySelector('#{section} [data-of=\"{name}\"][data-download={kind}]')"
+            ".click()"
+        )
+        return browser.evaluate(
+            f"(async () => {{ while (!window.saved['{name}.{kind}'])"
+            f" await new Promise(r => setTimeout(r, 20));"
+            f" return await window.saved['{name}.{kind}']; }})()"
+        )

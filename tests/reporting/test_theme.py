@@ -50,11 +50,13 @@ class TestColours:
             assert contrast(text, colours.paper) > 4.5  # WCAG AA
 
     def test_lines_can_be_seen(self, colours):
-        assert min(contrast(colour, colours.paper) for colour in colours.arms) > 2.4
+        assert (
+            min(contrast(colour, colours.paper) for colour in colours.arms) >= 3
+        )  # WCAG, graphics
 
 
 def test_charts_in_the_page_use_only_variables():
-    assert "#" not in str(chart_config(VARIABLES, list(range(6))))
+    assert "#" not in str(chart_config(VARIABLES))
     for colours in (LIGHT, DARK):
         assert css(colours).count("--arm-") == ARM_COLOURS
         assert "--ink:#" in css(colours)

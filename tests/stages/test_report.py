@@ -47,7 +47,7 @@ def study(root) -> Path:
 def test_files_and_record(study):
     charts = sorted(path.name for path in (study / "charts").iterdir())
     stems = {name.rsplit(".", 1)[0] for name in charts}
-    assert len(stems) == 14
+    assert len(stems) == 22
     assert charts == sorted(
         f"{stem}.{suffix}" for stem in stems for suffix in ("json", "svg", "png")
     )

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 
 import altair as alt
 
-from fastpipe.reporting.exhibits.bands import band_chart, band_rows
-from fastpipe.reporting.exhibits.exhibit import Exhibit, setting_title, step_axis
-from fastpipe.reporting.numbers import percent
+from fastpipe.reporting.drawing.bands import accuracy_chart, accuracy_rows
+from fastpipe.reporting.drawing.exhibit import Exhibit
 from fastpipe.reporting.tables import Row
 
 __all__ = ["EXHIBIT"]
@@ -14,21 +13,20 @@ __all__ = ["EXHIBIT"]
 
 def draw(rows: Sequence[Row], arms: Sequence[str]) -> alt.LayerChart:
     """Mean source accuracy with its band for each arm, and the snapshot's own as a guide."""
-    chart = band_chart(
-        band_rows(rows, percent, floor=0.0, ceiling=1.0),
+    drawn = accuracy_rows(rows)
+    chart = accuracy_chart(
+        drawn,
         arms,
-        x=step_axis(max(row["step"] for row in rows)),
         title="Accuracy on the source's test images (top-1, %)",
         scale=alt.Scale(zero=False, nice=True),
-        form=".0%",
-        tooltip=[alt.Tooltip("step:Q", title="step", format=",")],
-    )
+    ).properties(data=alt.InlineData(values=drawn))
     before = alt.Chart(alt.InlineData(values=[{"before": rows[0]["before"]}]))
     return chart + before.mark_rule(style="guide").encode(y=alt.Y("before:Q"))
 
 
 EXHIBIT = Exhibit(
     id="adp-source",
+    place=2,
     short="Forgetting",
     title="How much of the old task is forgotten?",
     lede=(
@@ -44,12 +42,12 @@ EXHIBIT = Exhibit(
         "stays on the dashed line; training from scratch has nothing to forget and is left out."
     ),
     query="""
-        SELECT setting_source, setting_epoch, target, arm, step, seeds, mean, half_width, before
+        SELECT study, setting_source, setting_epoch, target, arm, step, seeds,
+            mean, half_width, before
         FROM retention_bands
-        ORDER BY setting_source, target, position, step
+        ORDER BY study, setting_source, target, position, step
     """,
     panel=("setting_source", "target"),
-    panel_title=setting_title,
     draw=draw,
     absent="Forgetting has not been measured.",
 )

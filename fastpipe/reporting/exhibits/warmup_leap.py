@@ -4,7 +4,11 @@ from collections.abc import Sequence
 
 import altair as alt
 
-from fastpipe.reporting.exhibits.exhibit import HEIGHT, Exhibit, arm_colour, pick, picked, rounded
+from fastpipe.reporting.drawing.arms import arm_colour, pick, picked
+from fastpipe.reporting.drawing.axes import fraction_axis
+from fastpipe.reporting.drawing.bands import HEIGHT
+from fastpipe.reporting.drawing.exhibit import Exhibit
+from fastpipe.reporting.drawing.text import rounded
 from fastpipe.reporting.tables import Row
 
 __all__ = ["EXHIBIT"]
@@ -20,13 +24,18 @@ def draw(rows: Sequence[Row], arms: Sequence[str]) -> alt.LayerChart:
             for row in rows
         ]
     )
+    first, last = -min(row["since"] for row in rows), max(row["since"] for row in rows)
     runs = alt.Chart(data).encode(
-        x=alt.X("since:Q", title="fine-tuning steps since the switch to joint training"),
+        x=alt.X(
+            "since:Q",
+            title="fine-tuning steps since the switch to joint training",
+            axis=alt.Axis(values=list(range(-20 * (first // 20), last + 1, 20))),
+        ),
         y=alt.Y(
             "top1:Q",
             title="Validation accuracy (top-1, %)",
             scale=alt.Scale(zero=False),
-            axis=alt.Axis(format=".0%", tickCount=5),
+            axis=fraction_axis(),
         ),
         color=arm_colour(arms, [row["arm"] for row in rows]),
         detail="seed:N",
@@ -59,6 +68,7 @@ def _switch() -> tuple[alt.Chart, alt.Chart, alt.Chart]:
 
 EXHIBIT = Exhibit(
     id="warmup-leap",
+    place=4,
     short="Leaving warm-up",
     title="What happens when warm-up ends?",
     lede=(
@@ -76,17 +86,17 @@ EXHIBIT = Exhibit(
     ),
     query="""
         SELECT
-            w.setting_source, w.setting_epoch, w.target, w.arm AS warmup,
+            w.study, w.setting_source, w.setting_epoch, w.target, w.arm AS warmup,
             r.arm, r.seed, v.step, v.step - w.warmup_end_step AS since, v.top1
         FROM comparison AS w
-        JOIN comparison AS r USING (setting_source, setting_epoch, target, seed)
+        JOIN comparison AS r USING (study, setting_source, setting_epoch, target, seed)
         JOIN validations AS v
             ON (v.source, v.epoch, v.target, v.recipe, v.seed)
                 = (r.source, r.epoch, r.target, r.recipe, r.seed)
         WHERE w.role = 'warmup' AND w.warmup_end_step IS NOT NULL
             AND (r.role = 'fast' OR r.arm = w.arm)
             AND isfinite(v.top1) AND v.step <= w.warmup_end_step + 80
-        ORDER BY w.setting_source, w.target, w.position, r.position, r.seed, v.step
+        ORDER BY w.study, w.setting_source, w.target, w.position, r.position, r.seed, v.step
     """,
     panel=("setting_source", "target", "warmup"),
     panel_title=lambda row: f"{row['target']}: {row['warmup']}",

@@ -103,7 +103,8 @@ def _links(one: Verdicts, figures: Sequence[Mapping[str, Any]]) -> list[dict[str
         }
         for exhibit in one.claim.exhibits:
             if exhibit in own:
-                found[own[exhibit]["id"]] = f"figure {own[exhibit]['number']}"
+                kind = own[exhibit].get("kind", "Figure").lower()
+                found[own[exhibit]["id"]] = f"{kind} {own[exhibit]['number']}"
                 break
         else:
             found["final-table"] = "final numbers"

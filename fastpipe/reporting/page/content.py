@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-from fastpipe.reporting.charts import Figure
+from fastpipe.reporting.charts import Figure, Panel, asked_exhibits
 from fastpipe.reporting.claims.verdicts import Verdicts
-from fastpipe.reporting.exhibits.registry import EXHIBITS
+from fastpipe.reporting.drawing.arms import DASHES
+from fastpipe.reporting.drawing.table import Table
 from fastpipe.reporting.numbers import count, epochs
 from fastpipe.reporting.page.claims import claims_section
 from fastpipe.reporting.page.final_numbers import COLUMNS, final_tables
@@ -18,7 +19,7 @@ __all__ = ["page_content"]
 
 
 def page_content(
-    tables: Tables, figures: Sequence[Figure], verdicts: Sequence[Verdicts], arms: Sequence[Row]
+    tables: Tables, figures: Sequence[Figure], verdicts: Sequence[Verdicts]
 ) -> dict[str, Any]:
     """Everything the template shows, besides the charts' specs.
 
@@ -26,11 +27,12 @@ def page_content(
         tables: the study.
         figures: figures with at least one panel.
         verdicts: judged claims.
-        arms: arm, role, alpha, beta, in display order.
     """
     study = tables.rows("FROM studies ORDER BY position")[0]
-    labels = [arm["arm"] for arm in arms]
-    shown = [_figure(number, figure, labels) for number, figure in enumerate(figures, 1)]
+    shown = [
+        _figure(number, figure, _scale_note(tables, figure))
+        for number, figure in enumerate(figures, 1)
+    ]
     titles = study_titles(tables)
     final = final_tables(tables, titles, arm_labels(tables))
     return {
@@ -42,49 +44,84 @@ def page_content(
         "studies": study_sections(tables),
         "claims": claims_section(verdicts, shown, titles),
         "figures": shown,
-        "scale_note": _scale_note(tables),
-        "network_note": f"Scale: {_networks(tables)}.",
         "tables": final,
         "columns": [{"name": name, "unit": unit} for _, name, unit, _, _ in COLUMNS],
         "datasets": [_dataset(row) for row in tables.rows("FROM datasets ORDER BY rowid")],
-        "notes": _notes(tables, {figure.exhibit.id for figure in figures}, bool(verdicts)),
+        "notes": _notes(tables, figures, bool(verdicts)),
         "contents": _contents(figures, bool(verdicts), bool(final)),
     }
-
-
-def colour_of(arm: str, labels: Sequence[str]) -> int:
-    """An arm's place in the palette, the same in all charts of a report."""
-    return labels.index(arm) % ARM_COLOURS
 
 
 def _contents(figures: Sequence[Figure], claims: bool, final: bool) -> list[dict[str, Any]]:
     entries = [("summary", "In short", False), ("arms", "What is compared", False)]
     entries += [("claims", "Claims", False)] if claims else []
-    entries += [(figure.exhibit.id, figure.exhibit.short, False) for figure in figures]
+    entries += [(figure.id, figure.exhibit.short, False) for figure in figures]
     entries += [("final-table", "Final numbers", False)] if final else []
     entries += [("methods", "Data and methods", False)]
     return [{"id": id, "label": label, "inner": inner} for id, label, inner in entries]
 
 
-def _figure(number: int, figure: Figure, labels: Sequence[str]) -> dict[str, Any]:
+def _figure(number: int, figure: Figure, scale_note: str) -> dict[str, Any]:
     exhibit = figure.exhibit
-    present = set(figure.arms) if exhibit.legend else set()
     legend = [
-        {"label": label, "index": index, "colour": colour_of(label, labels)}
-        for index, label in enumerate(labels)
-        if label in present
+        {
+            "label": label,
+            "index": index,
+            "colour": index % ARM_COLOURS,
+            "dash": index // ARM_COLOURS % len(DASHES),
+        }
+        for index, label in enumerate(figure.domain)
+        if label in set(figure.arms)
     ]
     return {
-        "id": exhibit.id,
+        "id": figure.id,
+        "exhibit": exhibit.id,
+        "study": figure.study,
         "number": number,
+        "kind": "Figure" if figure.charts else "Table",
+        "of_paper": exhibit.of_paper,
         "title": exhibit.title,
         "lede": exhibit.lede,
         "paper": exhibit.paper,
         "here": exhibit.here,
-        "of_runs": exhibit.legend,
-        "legend": legend,
-        "panels": [{"id": panel.id, "title": panel.title} for panel in figure.panels],
+        "scale_note": scale_note,
+        "layout": exhibit.layout,
+        "legend": legend if exhibit.legend and figure.charts else [],
+        "panels": [_panel(panel) for panel in figure.panels],
     }
+
+
+def _panel(panel: Panel) -> dict[str, Any]:
+    table = panel.drawing if isinstance(panel.drawing, Table) else None
+    return {
+        "id": panel.id,
+        "title": panel.title,
+        "table": table and {"columns": table.columns, "rows": table.rows},
+        "downloads": ["csv"] if table else ["svg", "png", "csv"],
+    }
+
+
+def _scale_note(tables: Tables, figure: Figure) -> str:
+    """At which scale the numbers of a figure were made, next to the paper's."""
+    networks = tables.rows(
+        "SELECT DISTINCT backbone, dataset FROM snapshots WHERE source IN (SELECT unnest(?)) "
+        "ORDER BY ALL",
+        [figure.sources],
+    )
+    parts = [f"{row['backbone']} on {row['dataset']}" for row in networks] or ["unknown network"]
+    if figure.seeds is not None:
+        (row,) = tables.rows(
+            "SELECT max(steps) AS steps FROM comparison WHERE study = ?", [figure.study]
+        )
+        parts.append(f"{count(figure.seeds, 'seed')}")
+        parts.append(f"up to {row['steps'] or 0:,} steps")
+    written = tables.rows("SELECT scale FROM studies WHERE name = ?", [figure.study])
+    scale = next((row["scale"] for row in written if row["scale"]), "")
+    return (
+        f"Scale: {scale.rstrip('.')} ({', '.join(parts)})."
+        if scale
+        else (f"Scale: {', '.join(parts)}.")
+    )
 
 
 # --- data and methods -----------------------------------------------------------------------------
@@ -103,21 +140,7 @@ def _dataset(row: Row) -> dict[str, str]:
 _SPLITS = ("train", "val", "test")
 
 
-def _scale_note(tables: Tables) -> str:
-    """At which scale the numbers here were made, next to the paper's."""
-    row = tables.rows("SELECT count(DISTINCT seed) AS seeds, max(steps) AS steps FROM comparison")[
-        0
-    ]
-    seeds, steps = count(row["seeds"], "seed"), count(row["steps"] or 0, "step")
-    return f"Scale: {_networks(tables)}, {seeds}, {steps}."
-
-
-def _networks(tables: Tables) -> str:
-    rows = tables.rows("SELECT DISTINCT backbone, dataset FROM snapshots ORDER BY ALL")
-    return ", ".join(f"{row['backbone']} on {row['dataset']}" for row in rows) or "unknown network"
-
-
-def _notes(tables: Tables, shown: set[str], judged: bool) -> list[str]:
+def _notes(tables: Tables, figures: Sequence[Figure], judged: bool) -> list[str]:
     snapshots = tables.rows("FROM settings ORDER BY source, target")
     at = sorted({f"{row['source']} after {epochs(row['epoch'])}" for row in snapshots})
     machines = tables.rows("SELECT DISTINCT device, precision FROM runs ORDER BY ALL")
@@ -140,9 +163,33 @@ def _notes(tables: Tables, shown: set[str], judged: bool) -> list[str]:
         )
     if used:
         notes.append(f"Fine-tuned on {used}.")
-    notes += [
-        f"Not shown, “{exhibit.title}”: {exhibit.absent}"
-        for exhibit in EXHIBITS
-        if exhibit.id not in shown
+    return notes + _left_out(tables) + _not_shown(tables, figures)
+
+
+def _left_out(tables: Tables) -> list[str]:
+    """Arms without a place in any figure: their snapshot is not the last one."""
+    rows = tables.rows("""
+        SELECT study, arm, source, epoch, list(DISTINCT target ORDER BY target) AS targets
+        FROM arms
+        SEMI JOIN settings
+            ON (settings.study, settings.source, settings.target)
+                = (arms.study, arms.source, arms.target) AND arms.epoch < settings.epoch
+        ANTI JOIN comparison USING (study, source, epoch, target, recipe)
+        ANTI JOIN over_pretraining USING (study, source, epoch, target, recipe)
+        GROUP BY ALL ORDER BY study, min(position), source, epoch
+    """)
+    return [
+        f"Not compared: {row['arm']} on {', '.join(row['targets'])}, after {epochs(row['epoch'])} "
+        f"of {row['source']}, which is not the last snapshot of the study."
+        for row in rows
     ]
-    return notes
+
+
+def _not_shown(tables: Tables, figures: Sequence[Figure]) -> list[str]:
+    """Exhibits that a study names and has no rows for."""
+    shown = {(figure.study, figure.exhibit.id) for figure in figures}
+    return [
+        f"Not shown, {exhibit.id} of {study}, “{exhibit.title}”: {exhibit.absent}"
+        for study, exhibit, named in asked_exhibits(tables)
+        if named and (study, exhibit.id) not in shown
+    ]

@@ -18,16 +18,31 @@
   // On the page a chart is as wide as its place, and headings and legends are HTML.
   const forPage = (spec) => {
     const { title, ...rest } = structuredClone(spec);
-    for (const layer of rest.layer ?? []) {
-      if (layer.encoding?.color) layer.encoding.color.legend = null;
-    }
+    withoutLegends(rest);
+    if (rest.vconcat) return rest; // Vega-Lite has no container width for these: see `fit`
     return { ...rest, width: "container", autosize: { type: "fit-x", contains: "padding" } };
+  };
+
+  const withoutLegends = (part) => {
+    if (part.encoding?.color) part.encoding.color.legend = null;
+    for (const inner of [...(part.layer ?? []), ...(part.vconcat ?? [])]) withoutLegends(inner);
   };
 
   const draw = async (element) => {
     const id = element.dataset.chart;
     const { view } = await embed(element, forPage(page.charts[id]), page.config, "svg");
     views.set(id, view);
+    if (!page.charts[id].vconcat) return;
+    await fit(element, view);
+    new ResizeObserver(() => fit(element, view)).observe(element);
+  };
+
+  // Stacked panels: as wide as is left beside the axes, which do not depend on the width.
+  const fit = async (element, view) => {
+    const drawn = element.querySelector("svg").viewBox.baseVal.width;
+    const width = Math.floor(view.width() + element.clientWidth - drawn);
+    if (width < 40 || Math.abs(width - view.width()) < 1) return;
+    await view.width(width).runAsync();
   };
 
   // --- legends: choose arms, in all charts of a figure at once ---------------------------------
@@ -37,7 +52,7 @@
     const chosen = keys.filter((key) => key.getAttribute("aria-pressed") === "true");
     figure.querySelector(".legend").classList.toggle("choosing", chosen.length > 0);
     const tuples = chosen.map((key) => ({
-      unit: "", fields: [{ type: "E", field: "arm" }], values: [page.arms[key.dataset.arm]],
+      unit: "", fields: [{ type: "E", field: "arm" }], values: [page.legends[figure.closest("section").id][key.dataset.arm]],
     }));
     for (const element of figure.querySelectorAll("[data-chart]")) {
       views.get(element.dataset.chart)?.data("pick_store", structuredClone(tuples)).run();
@@ -78,13 +93,17 @@
   const csv = (spec) => {
     const own = [spec, ...(spec.layer ?? [])].map((part) => part.data?.values ?? []);
     const tables = [...Object.values(spec.datasets ?? {}), ...own];
-    const rows = tables.reduce((longest, table) => table.length > longest.length ? table : longest);
+    return csvOf(tables.reduce((longest, one) => one.length > longest.length ? one : longest));
+  };
+
+  const csvOf = (rows) => {
     const names = [...new Set(rows.flatMap((row) => Object.keys(row)))];
     const lines = rows.map((row) => names.map((name) => csvCell(row[name])).join(","));
     return [names.join(","), ...lines, ""].join("\r\n");
   };
 
   const download = async (id, kind) => {
+    if (page.tables[id]) return saveText(`${id}.csv`, "text/csv", csvOf(page.tables[id]));
     const spec = page.charts[id];
     if (kind === "csv") return saveText(`${id}.csv`, "text/csv", csv(spec));
     const element = document.createElement("div");

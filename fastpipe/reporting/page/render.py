@@ -20,7 +20,7 @@ import vl_convert
 from markupsafe import Markup
 
 from fastpipe.reporting.charts import Figure
-from fastpipe.reporting.theme import DARK, FONT, LIGHT, VARIABLES, chart_config, css
+from fastpipe.reporting.theme import ARM_COLOURS, DARK, FONT, LIGHT, VARIABLES, chart_config, css
 
 __all__ = ["render_page"]
 
@@ -33,28 +33,25 @@ _SCRIPT = Path(__file__).with_name("page.js")
 def render_page(
     context: Mapping[str, Any],
     figures: Sequence[Figure],
-    arms: Sequence[str],
-    arm_colours: list[int],
 ) -> str:
     """The page's HTML.
 
     Args:
         context: what the template shows besides the charts (:mod:`..page.content`).
         figures: figures with at least one panel.
-        arms: all arms, in display order; legends refer to them by position.
-        arm_colours: their places in the palette.
     """
     parts = {
-        "css": _style(arm_colours),
+        "css": _style(),
         "theme_js": _THEME.read_text(encoding="utf-8"),
         "vega_js": _vega(),
         "page_js": _SCRIPT.read_text(encoding="utf-8"),
     }
     data = {
-        "charts": {panel.id: panel.spec for figure in figures for panel in figure.panels},
-        "arms": list(arms),
-        "config": chart_config(VARIABLES, arm_colours),
-        "fileConfig": chart_config(LIGHT, arm_colours),
+        "charts": {id: spec for figure in figures for id, spec in figure.charts.items()},
+        "tables": {id: table.values for figure in figures for id, table in figure.tables.items()},
+        "legends": {figure.id: figure.domain for figure in figures},
+        "config": chart_config(VARIABLES),
+        "fileConfig": chart_config(LIGHT),
     }
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
@@ -100,7 +97,7 @@ def _hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-def _style(arm_colours: Sequence[int]) -> str:
+def _style() -> str:
     """The stylesheet after its variables: light, dark by the system, dark and light by choice."""
     dark = css(DARK)
     return "".join(
@@ -110,7 +107,7 @@ def _style(arm_colours: Sequence[int]) -> str:
             f"@media screen and (prefers-color-scheme:dark){{:root{{color-scheme:dark;{dark}}}}}",
             f"@media screen{{:root[data-theme=dark]{{color-scheme:dark;{dark}}}"
             f":root[data-theme=light]{{color-scheme:light;{css(LIGHT)}}}}}",
-            *(f".arm-{place}{{--arm:var(--arm-{place});}}" for place in sorted(set(arm_colours))),
+            *(f".arm-{place}{{--arm:var(--arm-{place});}}" for place in range(ARM_COLOURS)),
             "\n",
             _STYLE.read_text(encoding="utf-8"),
         ]
