@@ -61,9 +61,9 @@ def test_every_table(study):
     study.collect()
     counts = {
         table: study.query(f"SELECT count(*) FROM {table}")[0][0]
-        for table in ("study", "arms", "datasets", "snapshots", "history", "runs", "adp", "flow")
+        for table in ("studies", "arms", "datasets", "snapshots", "history", "runs", "adp", "flow")
     }
-    assert counts["study"] == 1
+    assert counts["studies"] == 1
     assert counts["arms"] == 6 + 4
     assert counts["datasets"] == counts["snapshots"] == 2
     assert counts["history"] == 1500
