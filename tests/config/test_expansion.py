@@ -212,3 +212,64 @@ def test_a_scale_renames_overrides_and_sets_seeds_but_keeps_labels_and_roles(con
         ("large@9", "far", "fast+alpha=0.25+steps=99", 8),
         ("large@9", "own", "fast+alpha=0.25+steps=99", 8),
     ]
+
+
+# --- rates by name, overrides by target ---------------------------------------------------------
+
+RATES = """
+sources:
+  other: {dataset: own, snapshots: [1], epochs: 1}
+studies:
+  demo:
+    scales:
+      demo:
+        rates: {c: {net: 0.1, other: 0.02}, b: 1e-3}
+        overrides: {steps: {near: 30, own: 40}, flip: true}
+      big:
+        rename: {net: other, near: own}
+        rates: {c: {net: 0.3, other: 0.3}, b: 0.7}
+    arms:
+      first:
+        recipe: fast
+        snapshots: [net@last, other@1]
+        targets: [near, own]
+        overrides: {alpha: [c, 3 c], beta: 0.5 b}
+"""
+
+
+def test_rates_are_those_of_the_source_as_the_arm_names_it(config: Make) -> None:
+    found = [
+        (entry.snapshot.source, entry.target, entry.recipe.alpha, entry.recipe.beta)
+        for entry in runs(config(RATES))
+    ]
+    assert found == [
+        ("net", "near", 0.1, 0.0005),
+        ("net", "own", 0.1, 0.0005),
+        ("other", "near", 0.02, 0.0005),
+        ("other", "own", 0.02, 0.0005),
+        ("net", "near", 0.3, 0.0005),  # 3 × 0.1 as decimal numbers, not 0.30000000000000004
+        ("net", "own", 0.3, 0.0005),
+        ("other", "near", 0.06, 0.0005),
+        ("other", "own", 0.06, 0.0005),
+    ]
+
+
+def test_a_variants_name_says_the_rate_not_its_symbol(config: Make) -> None:
+    names = [entry.variant for entry in runs(config(RATES))]
+    assert names[0] == "fast+beta=0.0005+flip=true+steps=30"
+    assert names[-1] == "fast+alpha=0.06+beta=0.0005+flip=true+steps=40"
+
+
+def test_an_override_may_depend_on_the_target(config: Make) -> None:
+    assert {(entry.target, entry.recipe.steps) for entry in runs(config(RATES))} == {
+        ("near", 30), ("own", 40)
+    }  # fmt: skip
+
+
+def test_places_that_a_scale_makes_one_run_once(config: Make) -> None:
+    read = config(RATES)
+    big = runs_of(read, study_targets(read)["demo-big"])
+    assert [(str(e.snapshot), e.target, e.recipe.alpha) for e in big] == [
+        ("other@1", "own", 0.3),
+        ("other@1", "own", 0.9),
+    ]

@@ -1,4 +1,5 @@
 import contextlib
+import operator
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from fastpipe.config.backbone import Backbone
-from fastpipe.config.backbone_names import BACKBONES
+from fastpipe.config.backbone_names import BACKBONES, has_skips
 from fastpipe.errors import UserError
 from fastpipe.models.backbones import (
     EXCLUDED,
@@ -232,3 +233,57 @@ def test_checking_a_size_leaves_the_body_alone():
     check_size(body, "small-cnn", 3, 28)
     assert body.training
     assert all(torch.equal(value, before[key]) for key, value in body.state_dict().items())
+
+
+# --- a smooth and a rough landscape ---------------------------------------------------------
+
+
+def test_a_skip_adds_the_input_where_shapes_agree():
+    """Written out for widths 4, 8, 8: only the last convolution has a shortcut."""
+    torch.manual_seed(0)
+    body = small_cnn(1, (4, 8, 8), skips=True)
+    images = torch.randn(3, 1, 12, 12)
+    first, norm_1, _, second, norm_2, _, skip, *_ = body
+    x = norm_1(first(images)).relu()
+    x = norm_2(second(x)).relu()
+    x = (skip[1](skip[0](x)) + x).relu()
+    torch.testing.assert_close(body(images), x.mean((2, 3)))
+
+
+def test_skips_add_no_parameters():
+    plain, skips = (small_cnn(1, (4, 8, 8, 8), skips=skips) for skips in (False, True))
+    assert sum(p.numel() for p in plain.parameters()) == sum(p.numel() for p in skips.parameters())
+
+
+def test_without_normalisation_convolutions_have_a_bias():
+    body = small_cnn(3, (4, 8, 8), normalisation="none")
+    kinds = [type(module).__name__ for module in body]
+    assert kinds == ["Conv2d", "ReLU"] * 3 + ["AdaptiveAvgPool2d", "Flatten"]
+    assert all(module.bias.eq(0).all() for module in body if isinstance(module, torch.nn.Conv2d))
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        *[(name, True) for name in ("resnet18", "densenet201", "resnext101_32x8d", "vit_b_16")],
+        *[(name, False) for name in ("vgg19", "vgg19_bn", "alexnet", "lenet5", "googlenet")],
+        ("small-cnn", False),
+        ("timm/resnet18", True),
+        ("timm/vgg11", False),
+    ],
+)
+def test_which_backbones_have_skip_connections(name, expected):
+    assert has_skips(Backbone(name=name)) is expected
+
+
+def test_the_small_cnn_has_skips_if_asked():
+    assert has_skips(Backbone(name="small-cnn", skips=True))
+
+
+@pytest.mark.parametrize("name", ["resnet18", "densenet121", "vgg11"])
+def test_a_shortcut_is_an_addition_or_a_concatenation(name):
+    """What `has_skips` says of a family is so in its graph."""
+    model = torchvision.models.get_model(name, weights=None)
+    nodes = torch.fx.symbolic_trace(model).graph.nodes
+    joins = [n for n in nodes if n.op == "call_function" and n.target in (torch.cat, operator.add)]
+    assert bool(joins) is has_skips(Backbone(name=name))
