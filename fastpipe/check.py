@@ -165,8 +165,13 @@ def _outlook(jobs: list[Job], estimate: Estimate, found: Audit) -> str:
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )
     seconds = sum(estimate.seconds(job) for job in todo) / cores
-    unknown = any(estimate.images(job) is None for job in todo)
-    return f"{'At least' if unknown else 'About'} {_duration(seconds)} on {cores} cores."
+    unknown = sum(not estimate.knows(job) for job in todo)
+    if not unknown:
+        return f"About {_duration(seconds)} on {cores} cores."
+    return (
+        f"At least {_duration(seconds)} on {cores} cores; {unknown} of {len(todo)} jobs cannot be "
+        "estimated: their images are not counted, or no job with their network has been timed here."
+    )
 
 
 def _duration(seconds: float) -> str:

@@ -8,11 +8,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from fastpipe.config.backbone_names import OURS
 from fastpipe.config.classes import class_count
 from fastpipe.config.dataset import Dataset, FolderProvider, SklearnProvider, TorchvisionProvider
 from fastpipe.config.image_files import is_image
 from fastpipe.config.names import dataset_folder
 from fastpipe.config.plan import Job, Plan
+from fastpipe.files import canonical_json
 from fastpipe.training.protocol import deployment_steps, validation_steps
 
 __all__ = ["Estimate", "Sizes", "split_sizes"]
@@ -121,17 +123,27 @@ class Estimate:
             return None
 
     def seconds(self, job: Job) -> float:
-        """Seconds of one core, by the pace of earlier jobs of that stage in these results."""
-        return _START_UP_S + (self.images(job) or 0) / self.images_per_s(job.stage)
+        """Seconds of one core, by the pace of earlier jobs of its stage and network in these
+        results; of its start alone if :meth:`knows` says no."""
+        pace = self.images_per_s(job)
+        return _START_UP_S + ((self.images(job) or 0) / pace if pace else 0)
 
-    def images_per_s(self, stage: str) -> float:
-        seconds, images = self._pace.get(stage, (0.0, 0))
+    def knows(self, job: Job) -> bool:
+        """Whether a job's images and pace can be told."""
+        return self.images(job) is not None and self.images_per_s(job) is not None
+
+    def images_per_s(self, job: Job) -> float | None:
+        """Of one core; None for a large network of which no job has been timed here."""
+        seconds, images = self._pace.get(_kind(job), (0.0, 0))
         if seconds > 0 and images:
             return images / seconds
-        return _FIRST_GUESS_IMAGES_PER_S.get(stage, _FIRST_GUESS)
+        network = json.loads(job.spec).get("backbone")
+        if network and network["name"] not in OURS:
+            return None
+        return _FIRST_GUESS_IMAGES_PER_S.get(job.stage, _FIRST_GUESS)
 
     @cached_property
-    def _pace(self) -> dict[str, tuple[float, int]]:
+    def _pace(self) -> dict[tuple[str, str], tuple[float, int]]:
         jobs = (job for name in self.plan.targets for job in self.plan.jobs(name))
         return _paces((job, self.images(job)) for job in dict.fromkeys(jobs))
 
@@ -178,9 +190,16 @@ _IMAGES = {
 }
 
 
-def _paces(jobs: Iterable[tuple[Job, int | None]]) -> dict[str, tuple[float, int]]:
-    """Seconds and images of the jobs that have been timed, by stage."""
-    paces: dict[str, tuple[float, int]] = {}
+def _kind(job: Job) -> tuple[str, str]:
+    """What jobs of one pace share: stage and network."""
+    return job.stage, canonical_json(json.loads(job.spec).get("backbone"))
+
+
+def _paces(
+    jobs: Iterable[tuple[Job, int | None]],
+) -> dict[tuple[str, str], tuple[float, int]]:
+    """Seconds and images of the jobs that have been timed, by their kind."""
+    paces: dict[tuple[str, str], tuple[float, int]] = {}
     for job, images in jobs:
         try:
             timing = json.loads((job.folder / f"{job.stage}.timing.json").read_bytes())
@@ -188,6 +207,6 @@ def _paces(jobs: Iterable[tuple[Job, int | None]]) -> dict[str, tuple[float, int
         except (OSError, ValueError, KeyError):
             continue
         if images:
-            seconds, count = paces.get(job.stage, (0.0, 0))
-            paces[job.stage] = (seconds + spent, count + images)
+            seconds, count = paces.get(_kind(job), (0.0, 0))
+            paces[_kind(job)] = (seconds + spent, count + images)
     return paces

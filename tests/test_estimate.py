@@ -106,8 +106,20 @@ def test_the_pace_is_that_of_the_same_stage_here(plan: Plan) -> None:
     guessed = Estimate(plan).seconds(job)
     job.folder.mkdir(parents=True)
     (job.folder / "finetune.timing.json").write_text(json.dumps({"seconds": 50.0}))
-    assert Estimate(plan).images_per_s("finetune") == images / 50
+    assert Estimate(plan).images_per_s(job) == images / 50
     assert Estimate(plan).seconds(job) == 53.0 != guessed
-    assert Estimate(plan).images_per_s("deploy") == 15e3
+    deploy = next(other for other in plan.jobs("demo") if other.stage == "deploy")
+    assert Estimate(plan).images_per_s(deploy) == 15e3
     (job.folder / "finetune.timing.json").write_text("{")
     assert Estimate(plan).seconds(job) == guessed
+
+
+def test_the_pace_of_a_large_network_is_unknown_until_it_is_timed(plan: Plan) -> None:
+    Path("more.yaml").write_text(
+        "sources: {large: {dataset: own, backbone: {name: resnet18}, snapshots: [0]}}\n"
+        "datasets: {own: {channels: 3}, near: {channels: 3}}"
+    )
+    plan = Plan(load([Path("c.yaml"), Path("more.yaml")]))
+    job, estimate = plan.features(Snapshot("large", 0.0), "own"), Estimate(plan)
+    assert estimate.images(job) == 900 and not estimate.knows(job)
+    assert estimate.seconds(job) == 3.0
