@@ -134,6 +134,8 @@ rule all:
     default_target: True
     input:
         files(graph.plan.jobs(settings.default_study)),
+    message:
+        f"The report: results/studies/{settings.default_study}/report.html"
 
 
 for study in graph.plan.targets:
@@ -143,3 +145,5 @@ for study in graph.plan.targets:
             study
         input:
             files(graph.plan.jobs(study)),
+        message:
+            f"The report: results/studies/{study}/report.html"
