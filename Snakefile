@@ -1,5 +1,6 @@
 """The floor plan: read the configuration, look at the results, include the rules, name the targets."""
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -118,15 +119,16 @@ WARM = []
 
 onstart:
     if workflow.local_exec:
-        WARM.append(Warm(Path("results/logs/warm.log")))
+        with contextlib.suppress(OSError):  # jobs then import torch themselves
+            WARM.append(Warm(Path("results/logs/warm.log")))
 
 
 onsuccess:
-    [process.close() for process in WARM]
+    [[process.close() for process in WARM].close() for process in WARM]
 
 
 onerror:
-    [process.close() for process in WARM]
+    [[process.close() for process in WARM].close() for process in WARM]
 
 
 # A target names every file behind it, so that whatever is deleted is rebuilt.

@@ -15,6 +15,7 @@ Only the standard library is imported here, so that handing over costs little.
 """
 
 import contextlib
+import ctypes
 import json
 import os
 import selectors
@@ -38,14 +39,21 @@ STAGES = ("pretrain", "features", "finetune", "deploy", "forgetting")
 
 _LENGTH = struct.Struct("!I")
 _POLL_S = 0.5
+_PATIENCE_S = 2.0
+_PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
 
 
 class Warm:
-    """A warm process for as long as this process lives; jobs find it through the environment."""
+    """A warm process for as long as this process lives; jobs find it through the environment.
+
+    Raises:
+        OSError: it cannot be started. Jobs then start cold, which is only slower.
+    """
 
     def __init__(self, log: Path):
         log.parent.mkdir(parents=True, exist_ok=True)
-        self.folder = Path(tempfile.mkdtemp(prefix="fastpipe-"))  # readable by this user alone
+        # In /tmp whatever TMPDIR says: the path of a socket has at most 107 characters.
+        self.folder = Path(tempfile.mkdtemp(prefix="fastpipe-", dir="/tmp"))  # for this user alone
         with socket.socket(socket.AF_UNIX) as listener, log.open("wb") as errors:
             listener.bind(str(self.folder / "socket"))
             listener.listen(64)  # jobs may ask before it is up
@@ -83,10 +91,10 @@ def run_warm(arguments: list[str]) -> int | None:
         try:
             connection.connect(address)
             _send(connection, arguments)
+            reply = connection.makefile()
+            child = reply.readline()
         except OSError:
             return None
-        reply = connection.makefile()
-        child = reply.readline()
         if not child:
             return None  # it ended before it had forked
         for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
@@ -115,6 +123,8 @@ def _read_code(reply) -> int | None:
             line = reply.readline()
         except KeyboardInterrupt:  # the child, in the same foreground group, has it too
             continue
+        except OSError:
+            return None
         return int(line) if line else None
 
 
@@ -127,9 +137,9 @@ class _Server:
     def __init__(self, listener: socket.socket):
         self.listener = listener
         self.selector = selectors.DefaultSelector()
-        self.selector.register(listener, selectors.EVENT_READ)
-        self.children: dict[int, tuple[int, socket.socket]] = {}
-        """Process file descriptor → process id and the job's connection."""
+        self.selector.register(listener, selectors.EVENT_READ, self._accept)
+        self.children: dict[int, socket.socket] = {}
+        """Process file descriptor of each child → the job's connection."""
         self.parent = os.getppid()
         self.ending = False
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the foreground group: for the children
@@ -142,15 +152,11 @@ class _Server:
         """Until told to end, or the parent is gone; and no child is left."""
         while self.children or not (self.ending or os.getppid() != self.parent):
             for key, _ in self.selector.select(_POLL_S):
-                if key.fileobj is self.listener:
-                    self._accept()
-                elif key.data is None:
-                    self._reap(key.fd)
-                else:
-                    self._abandon(key.data)
+                key.data()
 
     def _accept(self) -> None:
         connection, _ = self.listener.accept()
+        connection.settimeout(_PATIENCE_S)  # a job that says nothing must not hold up the others
         request = _receive(connection)
         if request is None:
             connection.close()
@@ -159,17 +165,33 @@ class _Server:
         _import_stages()
         child = os.fork()
         if child == 0:
+            self._let_go_of_others(connection)
             _become(streams, *job)
         for stream in streams:
             os.close(stream)
-        connection.sendall(f"{child}\n".encode())
         descriptor = os.pidfd_open(child)
-        self.children[descriptor] = child, connection
-        self.selector.register(descriptor, selectors.EVENT_READ)
-        self.selector.register(connection, selectors.EVENT_READ, data=child)
+        self.children[descriptor] = connection
+        self.selector.register(
+            descriptor, selectors.EVENT_READ, lambda: self._reap(descriptor, child)
+        )
+        self.selector.register(
+            connection, selectors.EVENT_READ, lambda: self._abandon(descriptor, connection)
+        )
+        with contextlib.suppress(OSError):
+            connection.sendall(f"{child}\n".encode())
 
-    def _reap(self, descriptor: int) -> None:
-        child, connection = self.children.pop(descriptor)
+    def _let_go_of_others(self, own: socket.socket) -> None:
+        """In a child: nothing stays open that would keep other jobs waiting, were the warm
+        process to die; and when it does die, so does the child, as nobody waits for it then."""
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        for descriptor, connection in self.children.items():
+            os.close(descriptor)
+            connection.close()
+        for other in (self.selector, self.listener, own):
+            other.close()
+
+    def _reap(self, descriptor: int, child: int) -> None:
+        connection = self.children.pop(descriptor)
         self.selector.unregister(descriptor)
         os.close(descriptor)
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
@@ -179,12 +201,12 @@ class _Server:
                 connection.sendall(f"{code if code >= 0 else 128 - code}\n".encode())
             connection.close()
 
-    def _abandon(self, child: int) -> None:
-        """A job that is gone was killed: its child is, too."""
-        os.kill(child, signal.SIGKILL)
-        (connection,) = (theirs for pid, theirs in self.children.values() if pid == child)
-        self.selector.unregister(connection)
-        connection.close()
+    def _abandon(self, descriptor: int, connection: socket.socket) -> None:
+        """A job that is gone was killed: its child is, too, unless it has ended by itself."""
+        if descriptor in self.children:
+            signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+            self.selector.unregister(connection)
+            connection.close()
 
 
 def _receive(connection: socket.socket) -> tuple[list[int], list] | None:

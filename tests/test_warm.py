@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -101,6 +102,50 @@ def test_sigterm_reaches_the_child(warm, tmp_path):
     job.communicate()
     assert job.returncode == 128 + signal.SIGTERM
     assert gone(child)
+
+
+def test_a_child_and_its_job_may_die_at_once(warm, tmp_path):
+    """Both are seen in one look at what has happened; other jobs are not disturbed."""
+    other, job = waiting_job(tmp_path), waiting_job(tmp_path)
+    for _ in range(500):
+        children = Path(f"/proc/{warm.process.pid}/task/{warm.process.pid}/children")
+        if len(found := children.read_text().split()) == 2:
+            break
+        time.sleep(0.01)
+    os.kill(warm.process.pid, signal.SIGSTOP)
+    for pid in (*map(int, found[1:]), job.pid):
+        os.kill(pid, signal.SIGKILL)
+    os.kill(warm.process.pid, signal.SIGCONT)
+    job.communicate()
+    time.sleep(0.3)
+    assert warm.process.poll() is None and other.poll() is None
+    other.kill()
+    other.communicate()
+
+
+def test_a_silent_connection_holds_nobody_up(warm, tmp_path):
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.connect(os.environ[ADDRESS])
+        job = start(["deploy", "--nonsense"], tmp_path)
+        job.communicate(timeout=30)
+        assert job.returncode == 2
+
+
+def test_when_the_warm_process_is_killed_its_children_end_and_new_jobs_start_cold(tmp_path):
+    process = Warm(tmp_path / "warm.log")
+    try:
+        job = waiting_job(tmp_path)
+        child = forked(process.process)
+        time.sleep(0.3)
+        process.process.kill()
+        _, said = job.communicate(timeout=30)
+        assert job.returncode == 1 and "the warm process ended" in said
+        assert gone(child)
+        cold = start(["deploy", "--nonsense"], tmp_path)
+        cold.communicate(timeout=60)
+        assert cold.returncode == 2
+    finally:
+        process.close()
 
 
 def test_jobs_run_side_by_side(warm, tmp_path):
