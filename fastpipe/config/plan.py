@@ -15,6 +15,7 @@ from typing import Any
 
 from fastpipe.config.backbone_names import has_skips
 from fastpipe.config.config import Config, source_channels
+from fastpipe.config.content import content_digest
 from fastpipe.config.expansion import Runs, Target, parse_snapshot, runs_of, study_targets
 from fastpipe.config.fingerprint import fingerprint
 from fastpipe.config.listing import listings
@@ -165,7 +166,7 @@ class Plan:
             "epoch": float(snapshot.epoch),
             **source.model_dump(mode="json", include={"backbone", *released}),
             "channels": source_channels(self.config, source),
-            "bytes": file.stat().st_size if file and file.is_file() else None,
+            "content": content_digest(file) if file and file.is_file() else None,
         }
         inputs = self._split_inputs(source.dataset, "train") if source.dataset else {}
         return self._job("pretrain", snapshot_folder(snapshot), spec, inputs, code="released")

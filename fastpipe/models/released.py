@@ -83,10 +83,9 @@ def _unpickled(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise UserError(f"cannot read the weights {path}: {error.strerror or error}.") from None
-    except pickle.UnpicklingError as error:
-        reason = str(error).partition("\n")[0]
+    except pickle.UnpicklingError:  # torch's own words advise to run the code in the file
         raise UserError(
-            f"{path} holds more than tensors, or is damaged; it was not opened ({reason}). Save "
+            f"{path} holds more than tensors, or is damaged; nothing in it was executed. Save "
             "model.state_dict() alone where you trust it, best as safetensors."
         ) from None
     except Exception as error:  # of zip archives, of end of file, of what torch makes of garbage

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from fastpipe.reporting.claims.judging import VERDICTS, combine
-from fastpipe.reporting.claims.verdicts import Measured, Verdicts
+from fastpipe.reporting.claims.verdicts import Verdicts
 from fastpipe.reporting.numbers import count, epochs, percent, points, scores
 from fastpipe.reporting.page.claims import estimate_text
 from fastpipe.reporting.page.studies import arm_labels, study_titles
@@ -292,17 +292,18 @@ def _studies(titles: Mapping[str, str], verdicts: Sequence[Verdicts]) -> list[Pa
 
 
 def _in_study(one: Verdicts, study: str) -> Markup | None:
-    """A claim, its verdict in one study, and a number from a setting with that verdict."""
-    own = {setting: found for setting, found in one.settings.items() if setting.study == study}
+    """A claim, its verdict in one study, and the comparison that decides it."""
+    own = [setting for setting in one.settings if setting.study == study]
     if not own:
         return None
-    verdict = combine([found.verdict for found in own.values()])
-    decisive: list[Measured] = [
-        one.contrasts[setting][found.decisive]
-        for setting, found in own.items()
-        if found.decisive is not None and found.verdict == verdict
-    ]
-    number = f": {estimate_text(decisive[0])}" if decisive else ""
+    verdict = combine([one.settings[setting].verdict for setting in own])
+    deciding, number = one.decisive_among(own), Markup("")
+    if deciding:
+        setting, contrast = deciding
+        p = one.settings[setting].p_holm
+        tail = "" if p is None else f", p = {p:.2g}" if p >= 0.001 else ", p < 0.001"
+        where = "" if len(own) == 1 else _(" on {}", setting.target)
+        number = _(": {}{}{}", estimate_text(contrast), where, tail)
     return _("{} ({}) is <b>{}</b>{}.", one.claim.title, _link(one), verdict, number)
 
 
@@ -311,13 +312,22 @@ _MANY = 6
 
 def _diverged(tables: Tables) -> Paragraph | None:
     rows = tables.rows("""
-        SELECT recipe, target, count(*) AS runs, min(diverged_step) AS step
-        FROM runs WHERE status = 'diverged' GROUP BY ALL ORDER BY ALL
+        SELECT any_value(arm) AS arm, source, target, count(DISTINCT seed) AS runs,
+            min(diverged_step) AS step
+        FROM comparison WHERE status = 'diverged'
+        GROUP BY source, epoch, target, recipe ORDER BY source, target, arm
     """)
     if not rows:
         return None
     parts = [
-        _("{} of {} on {} (from step {})", row["runs"], row["recipe"], row["target"], row["step"])
+        _(
+            "{} of {} from {} on {} (from step {})",
+            row["runs"],
+            row["arm"],
+            row["source"],
+            row["target"],
+            row["step"],
+        )
         for row in rows[:_MANY]
     ]
     if len(rows) > _MANY:

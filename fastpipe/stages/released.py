@@ -51,8 +51,8 @@ class ReleasedSpec(Model):
     """Standard deviation of images in [0, 1], by channel; default: as the library says."""
     sha256: str | None
     """Expected SHA-256 of the local file."""
-    bytes: int | None
-    """Size of the local file: with its name it tells whether there is another one now."""
+    content: str | None
+    """SHA-256 of the local file: other weights are another source."""
 
     @property
     def file(self) -> Path | None:

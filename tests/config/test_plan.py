@@ -406,7 +406,7 @@ def test_another_file_of_weights_is_another_snapshot(tmp_path: Path) -> None:
         identity("sources: {net: {mean: [0.5, 0.5, 0.5]}}"),
         identity("sources: {net: {weights: IMAGENET1K_V1}}"),
     }
-    (tmp_path / "w.pth").write_bytes(b"123456")
+    (tmp_path / "w.pth").write_bytes(b"54321")  # as long as before
     assert len({before, *others, identity()}) == 6
 
 

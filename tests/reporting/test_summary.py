@@ -110,7 +110,7 @@ def test_several_studies_are_told_in_short(altered):
     assert "2 targets in 9 ways" in found["The experiment"]
     assert re.fullmatch(
         r"FAST ends closer to the pretrained network \(A9\) is supported: "
-        r"\+\d\.\d\d \(\+\d\.\d\d to \+\d\.\d\d\)\.",
+        r"\+\d\.\d\d \(\+\d\.\d\d to \+\d\.\d\d\), p &lt; 0\.001\.",
         found["Once more"],
     )
     assert "Leaving warm-up costs accuracy at first (A5) is supported: +" in found[own]
@@ -126,7 +126,7 @@ def test_diverged_runs_are_told(altered):
         "UPDATE runs SET status = 'diverged', diverged_step = 7 "
         "WHERE recipe = 'fast' AND seed < 2 AND epoch = 3 AND target = 'digits'"
     )
-    assert "2 of fast on digits (from step 7)" in paragraphs(tables)["Diverged"]
+    assert "2 of FAST from mnist-cnn on digits (from step 7)" in paragraphs(tables)["Diverged"]
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def weights(tmp_path):
 def write(handmade, weights):
     def run(folder=None, **changes):
         spec = {
-            **{"source": "net", "epoch": 0.0, "dataset": None, "channels": 3, "bytes": 3},
+            **{"source": "net", "epoch": 0.0, "dataset": None, "channels": 3, "content": None},
             **{"backbone": {"name": NAME}, "library": "torchvision", "weights": str(weights)},
             **{"mean": None, "std": None, "sha256": None},
         }

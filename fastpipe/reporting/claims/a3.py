@@ -34,13 +34,16 @@ CLAIM = Claim(
                     SELECT source, epoch, target, recipe, seed,
                         coalesce(
                             min(step) FILTER (abs(head_norm - start) >= 0.1 * start),
-                            max(step) + 1) AS step
+                            max(step) + 1) AS step,
+                        count(*) FILTER (abs(head_norm - start) >= 0.1 * start) = 0 AS never
                     FROM steps JOIN starts USING (source, epoch, target, recipe, seed)
                     WHERE step >= 1
                     GROUP BY ALL
                 )
                 SELECT s.study, s.source, s.epoch, s.target, s.seed,
-                    large_arm || ' / ' || small_arm AS contrast,
+                    large_arm || ' / ' || small_arm || CASE WHEN bool_or(large.never) OVER (
+                        PARTITION BY s.study, s.source, s.epoch, s.target, s.large, s.small
+                    ) THEN ', at least' ELSE '' END AS contrast,
                     large.step / small.step AS value
                 FROM sigma_ends AS s
                 LEFT JOIN changes AS small

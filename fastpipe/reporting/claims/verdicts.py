@@ -1,7 +1,7 @@
 """Judging the claims of a report: from queries to verdicts."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from fastpipe.errors import UserError
@@ -47,29 +47,46 @@ class Verdicts:
 
     @property
     def decisive(self) -> tuple[Setting, Measured] | None:
-        """The setting and contrast that speak most against a better verdict than this one.
+        """The setting and contrast that speak most against a better verdict than this one."""
+        return self.decisive_among(self.settings)
 
-        Of a supported claim the weakest support, of a contradicted one the clearest
-        contradiction, of an inconclusive one the setting furthest from a verdict.
+    def decisive_among(self, settings: Iterable[Setting]) -> tuple[Setting, Measured] | None:
+        """The setting and contrast that speak most against a better verdict on some settings.
+
+        Of those with their common verdict: the clearest contrast on the other side, else the
+        weakest on the paper's.
         """
-        judged = {s: one for s, one in self.settings.items() if one.decisive is not None}
-        alike = {s: one for s, one in judged.items() if one.verdict == self.verdict} or judged
-        if not alike:
+        judged = {s: self.settings[s] for s in settings if self.settings[s].decisive is not None}
+        verdict = combine([one.verdict for one in judged.values()])
+        found = {
+            setting: self.contrasts[setting][one.decisive]
+            for setting, one in judged.items()
+            if one.verdict == verdict
+        }
+        if not found:
             return None
-        choose = min if self.verdict == "contradicted" else max
-        setting = choose(alike, key=lambda s: alike[s].p_holm or 0.0)
-        return setting, self.contrasts[setting][alike[setting].decisive]
+
+        def weight(setting: Setting) -> tuple[bool, float]:
+            p = judged[setting].p or 0.0
+            holds = found[setting].estimate.holds
+            return not holds, p if holds else -p
+
+        setting = max(found, key=weight)
+        return setting, found[setting]
 
 
 def chosen_claims(ids: Sequence[str]) -> list[Claim]:
-    """Claims by id. Raises UserError naming those that do not exist, and those that do."""
+    """Claims by id, in the order of their numbers.
+
+    Raises UserError naming those that do not exist, and those that do.
+    """
     unknown = [id for id in ids if id not in CLAIMS]
     if unknown:
         raise UserError(
             f"unknown claim {', '.join(unknown)} in the study's `claims`. "
             f"Known claims: {', '.join(CLAIMS)}."
         )
-    return [CLAIMS[id] for id in ids]
+    return [claim for id, claim in CLAIMS.items() if id in ids]
 
 
 def judge_claims(tables: Tables, claims: Sequence[Claim]) -> list[Verdicts]:

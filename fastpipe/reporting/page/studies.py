@@ -20,17 +20,22 @@ _ABOUT = {
 
 _ARMS = """
     SELECT study, arm, any_value(role) AS role,
-        CASE WHEN count(DISTINCT alpha) = 1 THEN min(alpha) END AS alpha,
-        CASE WHEN count(DISTINCT beta) = 1 THEN min(beta) END AS beta,
+        CASE role
+            WHEN 'fast' THEN bool_and(alpha <> beta AND head_init IN ('normal', 'zeros'))
+            WHEN 'baseline' THEN bool_and(alpha = beta AND head_init NOT IN ('normal', 'zeros'))
+            ELSE true END AS usual,
+        list_sort(list(DISTINCT struct_pack(alpha := alpha, beta := beta, source := source)))
+            AS rates,
         CASE WHEN count(DISTINCT (head_init, head_sigma)) = 1 THEN min(head_init) END AS head_init,
         min(head_sigma) AS head_sigma,
         CASE WHEN count(DISTINCT optimiser) = 1 THEN min(optimiser) END AS optimiser
     FROM arms
     JOIN recipes USING (recipe)
     SEMI JOIN comparison USING (study, arm)
-    GROUP BY study, arm
+    GROUP BY study, arm, role
     ORDER BY study, min(position)
 """
+"""`usual`: whether the recipes are what is said about their role."""
 
 
 def study_titles(tables: Tables) -> dict[str, str]:
@@ -79,8 +84,8 @@ def study_sections(tables: Tables) -> list[dict[str, Any]]:
 
 
 def _arm(arm: Row, labels: Sequence[str], told: set[str]) -> dict[str, Any]:
-    about = "" if arm["role"] in told else _ABOUT[arm["role"]]
-    told.add(arm["role"])
+    about = "" if arm["role"] in told or not arm["usual"] else _ABOUT[arm["role"]]
+    told |= {arm["role"]} if about else set()
     facts = ", ".join(_facts(arm))
     about = f"{about} {facts}.".lstrip() if facts else about
     return {"label": arm["arm"], "about": about, "colour": arm_colour(arm["arm"], labels)}
@@ -88,10 +93,11 @@ def _arm(arm: Row, labels: Sequence[str], told: set[str]) -> dict[str, Any]:
 
 def _facts(arm: Row) -> list[str]:
     """Rates, the head's start and the optimiser, where all runs of the arm share them."""
+    pairs = {(rate["alpha"], rate["beta"]) for rate in arm["rates"]}
     facts = [
-        f"{sign}\u00a0=\u00a0{arm[name]:g}"
-        for sign, name in (("α", "alpha"), ("β", "beta"))
-        if arm[name] is not None
+        f"α\u00a0=\u00a0{rate['alpha']:g}, β\u00a0=\u00a0{rate['beta']:g}"
+        + ("" if len(pairs) == 1 else f" from {rate['source']}")
+        for rate in (arm["rates"][:1] if len(pairs) == 1 else arm["rates"])
     ]
     if arm["head_init"] == "normal":
         facts.append(f"W(0)\u00a0∼\u00a0N(0,\u00a0{arm['head_sigma']:g})")
