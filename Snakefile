@@ -117,6 +117,11 @@ include: "workflow/rules/report.smk"
 WARM = []
 
 
+def end_warm_process():
+    for process in WARM:
+        process.close()
+
+
 onstart:
     if workflow.local_exec:
         with contextlib.suppress(OSError):  # jobs then import torch themselves
@@ -124,11 +129,11 @@ onstart:
 
 
 onsuccess:
-    [[process.close() for process in WARM].close() for process in WARM]
+    end_warm_process()
 
 
 onerror:
-    [[process.close() for process in WARM].close() for process in WARM]
+    end_warm_process()
 
 
 # A target names every file behind it, so that whatever is deleted is rebuilt.
