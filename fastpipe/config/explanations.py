@@ -38,6 +38,7 @@ _KINDS = {
     "number": "a number",
     "string": "text",
     "array": "a list of these",
+    "object": "a mapping of names to these",
 }
 
 
@@ -145,7 +146,12 @@ def _resolve(schema: Schema | str, whole: Schema) -> Schema:
 
 
 def _kinds(union: list[Schema]) -> str:
-    kinds = [_KINDS[member["type"]] for member in union if member.get("type") in _KINDS]
+    kinds = [
+        _KINDS[member["type"]]
+        + (f" above {member['exclusiveMinimum']:g}" if "exclusiveMinimum" in member else "")
+        for member in union
+        if member.get("type") in _KINDS
+    ]
     return ", ".join(kinds[:-1]) + f" or {kinds[-1]}"
 
 

@@ -90,6 +90,7 @@ CASES = [
     (arm(recipe="plian"), f"{ARM}.recipe: there is no entry 'plian' in recipes; did you mean 'plain'?"),
     (arm(overrides="{aplha: 1}"), f"{ARM}.overrides.aplha: recipes have no field 'aplha'; did you mean 'alpha'?"),
     (arm(overrides="{alpha: -1}"), f"{ARM}.overrides.alpha: must be greater than or equal to 0; found -1"),
+    ("studies: {demo: {scales: {demo: {rates: {c: -1}}}}}", "studies.demo.scales.demo.rates.c: must be a number above 0 or a mapping of names to these; found -1"),
     (arm(overrides="{alpha: 2 c}"), f"{ARM}.overrides.alpha: the scale declares no rate 'c' for net (`rates` of the scale)"),
     (arm(overrides="{steps: c}"), f"{ARM}.overrides.steps: must be a whole number; found 'c'"),
     ("studies: {demo: {scales: {demo: {rates: {c: {nett: 0.1}}}}}}", "studies.demo.scales.demo.rates.c.nett: no arm uses a source 'nett'; did you mean 'net'?"),

@@ -311,6 +311,10 @@ class TestInChromium:
             )
             assert browser.evaluate(state) == "3 of 3 claims shown"
             assert browser.evaluate("document.querySelector('#claim-A5 details').open")
+            # and the same link does so again, though the address stays as it is
+            self.select(browser, "verdict", "supported")
+            browser.evaluate("document.querySelector('a[href=\"#claim-A5\"]').click()")
+            assert browser.evaluate(state) == "3 of 3 claims shown"
             self.select(browser, "paper", "FAST")
             assert len(browser.evaluate(shown)) == 3
             assert browser.complaints == []

@@ -178,6 +178,9 @@
     if (key) choose(key.closest("figure"), key);
     const button = event.target.closest("[data-download]");
     if (button) download(button.dataset.of, button.dataset.download);
+    // The link followed last, once more: there is no hashchange then.
+    const link = event.target.closest("a[href]");
+    if (link && location.hash && link.getAttribute("href") === location.hash) openTarget();
   });
 
   Promise.all([...document.querySelectorAll("[data-chart]")].map(draw)).then(
