@@ -28,7 +28,8 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
     [str(workflow.basedir), *filter(None, [os.environ.get("PYTHONPATH")])]
 )
 
-os.environ.pop(ADDRESS, None)  # of another snakemake, or from another machine
+# An address would be another snakemake's, or come from another machine.
+WARM_STARTS = os.environ.pop(ADDRESS, "") != "off"
 
 if workflow.config_settings.config:
     raise WorkflowError(
@@ -123,7 +124,7 @@ def end_warm_process():
 
 
 onstart:
-    if workflow.local_exec:
+    if workflow.local_exec and WARM_STARTS:
         with contextlib.suppress(OSError):  # jobs then import torch themselves
             WARM.append(Warm(Path("results/logs/warm.log")))
 

@@ -32,7 +32,8 @@ from pathlib import Path
 __all__ = ["Warm", "run_warm"]
 
 ADDRESS = "FASTPIPE_WARM"
-"""Environment variable that tells jobs the warm process's socket."""
+"""Environment variable that tells jobs the warm process's socket; `off` for snakemake: no warm
+process, every job starts cold."""
 
 STAGES = ("pretrain", "features", "finetune", "deploy", "forgetting")
 """Those that import torch."""

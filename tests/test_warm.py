@@ -131,9 +131,13 @@ def test_a_silent_connection_holds_nobody_up(warm, tmp_path):
         assert job.returncode == 2
 
 
-def test_when_the_warm_process_is_killed_its_children_end_and_new_jobs_start_cold(tmp_path):
+def test_when_the_warm_process_is_killed_its_children_end_and_new_jobs_start_cold(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setenv(ADDRESS, "")  # for other tests to find their own again
     process = Warm(tmp_path / "warm.log")
     try:
+        start(["deploy", "--nonsense"], tmp_path).communicate()  # its imports start processes
         job = waiting_job(tmp_path)
         child = forked(process.process)
         time.sleep(0.3)

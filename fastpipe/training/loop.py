@@ -159,7 +159,7 @@ class FineTuning:
         look = None
         if finite and step in self._looked_at:
             look = Look(self.network, features, logits, labels, self._body_moves)
-        if finite:
+        if finite and self.optimiser is not None:
             if loss.requires_grad:
                 loss.backward()
             self.optimiser.step()

@@ -16,6 +16,8 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from fastpipe.warm import ADDRESS
+
 HOME = Path(__file__).parents[2]
 STUDY = {
     "settings": {
@@ -251,6 +253,7 @@ def built(place, code, loaded) -> Site:
     write_pictures(site.folder / "images")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(loaded / "hook"))
+        patch.setenv(ADDRESS, "off")  # a child of a warm process has the imports of all stages
         site.run()
     return site
 

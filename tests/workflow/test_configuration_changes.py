@@ -102,6 +102,6 @@ def test_words_of_a_study_change_its_report(site):
     assert site.plan() == site.summary()
 
 
-def test_claims_are_about_the_report(site):
+def test_claims_are_about_the_database_and_the_report(site):
     site.configure({"studies": {"tiny": {"claims": ["A7"]}}})
-    assert site.plan() == {"report studies/tiny"}
+    assert site.plan() == {"collect studies/tiny", "report studies/tiny"}
