@@ -37,12 +37,13 @@ def start(arguments, folder, environment=None, **streams):
     )
 
 
-def forked(process) -> int:
+def forked(process, besides: int | None = None) -> int:
     """The child that does the work of a job; waits until it is there."""
     for _ in range(3000):
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        if children:
-            return int(children[0])
+        for child in map(int, children):
+            if child != besides:
+                return child
         time.sleep(0.01)
     raise TimeoutError("no child")
 
@@ -106,14 +107,13 @@ def test_sigterm_reaches_the_child(warm, tmp_path):
 
 def test_a_child_and_its_job_may_die_at_once(warm, tmp_path):
     """Both are seen in one look at what has happened; other jobs are not disturbed."""
-    other, job = waiting_job(tmp_path), waiting_job(tmp_path)
-    for _ in range(500):
-        children = Path(f"/proc/{warm.process.pid}/task/{warm.process.pid}/children")
-        if len(found := children.read_text().split()) == 2:
-            break
-        time.sleep(0.01)
+    other = waiting_job(tmp_path)
+    others = forked(warm.process)
+    job = waiting_job(tmp_path)
+    child = forked(warm.process, besides=others)
+    time.sleep(0.2)
     os.kill(warm.process.pid, signal.SIGSTOP)
-    for pid in (*map(int, found[1:]), job.pid):
+    for pid in (child, job.pid):
         os.kill(pid, signal.SIGKILL)
     os.kill(warm.process.pid, signal.SIGCONT)
     job.communicate()
