@@ -8,7 +8,7 @@ from fastpipe.config.model import Model, Name
 
 Scalar = bool | int | float | str
 Override = Scalar | list[Scalar]
-RateName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z_]*$")]
+RateName = Annotated[str, Field(pattern=r"^[A-Za-z_]+$")]
 Rate = Annotated[float, Field(gt=0)]
 Role = Literal["fast", "baseline", "warmup", "feature-extraction", "scratch", "other"]
 

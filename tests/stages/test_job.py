@@ -353,7 +353,8 @@ def test_stages_and_folders_do_not_wait_for_others() -> None:
         job_module._lock(work_folder, Path("o"), "other", patience_s=0),
         job_module._lock(work_folder, Path("p"), "stage", patience_s=0),
     ):
-        pass
+        held = {path.stem for path in (work_folder / "locks").glob("*.lock")}
+    assert len(held) == 3
 
 
 def test_many_writers_at_once_give_one_whole_result() -> None:
