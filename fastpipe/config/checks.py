@@ -10,6 +10,7 @@ from fastpipe.config.config import Config, source_channels
 from fastpipe.config.dataset import Dataset
 from fastpipe.config.expansion import (
     BASE_SCALE,
+    BOTH_RATES,
     Target,
     arm_overrides,
     invalid_values,
@@ -163,8 +164,6 @@ def _circle(config: Config, name: str) -> list[str] | None:
 def _recipe(recipe: Recipe) -> Iterator[tuple[str, str]]:
     if recipe.momentum_form == "ema" and recipe.optimiser != "sgd":
         yield "momentum_form", f"'ema' is a form of sgd's momentum; optimiser is {recipe.optimiser}"
-    if recipe.optimiser == "nesterov" and recipe.momentum == 0:
-        yield "momentum", "Nesterov needs a momentum above 0; found 0.0"
     if recipe.warmup != "none" and recipe.alpha == 0:
         yield "warmup", f"warm-up {recipe.warmup!r} trains only the head, but alpha is 0"
     if recipe.alpha == 0 and recipe.beta == 0:
@@ -270,8 +269,9 @@ def _claims_judged(config: Config, name: str) -> set[str]:
 
 def _override(recipe: Recipe, field: str, value: Scalar | list[Scalar]) -> Iterator[str]:
     """What is wrong with an override on its own."""
-    if field not in Recipe.model_fields:
-        yield f"recipes have no field {field!r}; {nearest(field, Recipe.model_fields)}"
+    fields = {*Recipe.model_fields, BOTH_RATES}
+    if field not in fields:
+        yield f"recipes have no field {field!r}; {nearest(field, fields)}"
     elif value == []:
         yield "an empty list is a sweep without values"
     elif invalid := list(invalid_values(recipe, field, value)):
@@ -336,6 +336,8 @@ def _arm_recipe(config: Config, target: Target, key: Key, arm: Arm, datasets: li
 
 def _arm_overrides(target: Target, key: Key, arm: Arm, base: Recipe, source: str) -> Found:
     """What is wrong with an arm's overrides on their own, as they are for one source."""
+    if BOTH_RATES in arm.overrides and (twice := {"alpha", "beta"} & arm.overrides.keys()):
+        yield (*key, "overrides", min(twice)), f"{BOTH_RATES} sets it already"
     for field, value in arm.overrides.items():
         try:
             changed = with_rates(target.scale, source, {field: value})[field]
@@ -370,11 +372,12 @@ def _balance(config: Config, variant: str, recipe: Recipe, dataset: str) -> Iter
     classes = class_count(config.datasets[dataset])
     if classes is not None and classes < 2:
         yield f"{dataset} has {classes} class; a target needs two"
-    elif classes and recipe.batch_size % classes:
+    elif classes and recipe.batches == "balanced" and recipe.batch_size % classes:
         below = max(recipe.batch_size // classes, 1) * classes
         yield (
             f"{variant} has batch_size {recipe.batch_size}, which cannot hold the {classes} "
-            f"classes of {dataset} equally; use a multiple of {classes}, for example {below}"
+            f"classes of {dataset} equally; use a multiple of {classes}, for example {below}, or "
+            "set batches: shuffled"
         )
 
 

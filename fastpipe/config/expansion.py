@@ -16,6 +16,7 @@ from fastpipe.config.study import Arm, Scalar, Scale, Study
 
 __all__ = [
     "BASE_SCALE",
+    "BOTH_RATES",
     "Runs",
     "Target",
     "arm_overrides",
@@ -27,6 +28,9 @@ __all__ = [
     "variants",
     "with_rates",
 ]
+
+BOTH_RATES = "lr"
+"""An override that is no field of a recipe: one rate η for head and body, α = β = η."""
 
 BASE_SCALE = "demo"
 """The scale that goes by its study's own name."""
@@ -102,12 +106,15 @@ def variants(
         ValidationError: if an overridden recipe is not valid.
     """
     swept = [key for key, value in overrides.items() if isinstance(value, list)]
+    swept = [rate for key in swept for rate in (("alpha", "beta") if key == BOTH_RATES else (key,))]
     lists = [value if isinstance(value, list) else [value] for value in overrides.values()]
-    base = recipe.model_dump(mode="json")
+    base = recipe.model_dump()
     for values in itertools.product(*lists):
         chosen = dict(zip(overrides, values, strict=True))
+        if BOTH_RATES in chosen:
+            chosen |= dict.fromkeys(("alpha", "beta"), chosen.pop(BOTH_RATES))
         variant = Recipe.model_validate(base | chosen)
-        full = variant.model_dump(mode="json")
+        full = variant.model_dump()
         changes = {key: full[key] for key in full if full[key] != base[key]}
         suffix = variant_name("", {key: full[key] for key in swept})
         yield suffix, variant_name(name, changes), variant
@@ -179,7 +186,7 @@ def with_rates(
 
     return {
         field: ([number(v) for v in value] if isinstance(value, list) else number(value))
-        if field in ("alpha", "beta")
+        if field in ("alpha", "beta", BOTH_RATES)
         else value
         for field, value in overrides.items()
     }
@@ -209,8 +216,9 @@ def renamed(scale: Scale, snapshot: str) -> str:
 
 def invalid_values(recipe: Recipe, field: str, value: Scalar | list[Scalar]) -> Iterator[str]:
     """What is wrong with an override of a recipe's field, each value of a sweep on its own."""
+    field = "alpha" if field == BOTH_RATES else field
     for single in value if isinstance(value, list) else [value]:
         try:
-            Recipe.model_validate(recipe.model_dump(mode="json") | {field: single})
+            Recipe.model_validate(recipe.model_dump() | {field: single})
         except ValidationError as error:
             yield from (message for _, message in explain(error, Recipe))

@@ -353,8 +353,20 @@ class Plan:
         similarities = [self.similarity(*pair) for pair in pairs]
         packs = self.packs(target)
         runs = [stage(pack) for stage in (self.finetune, self.deploy) for pack in packs]
-        runs += [self.forgetting(pack) for pack in packs if self._has_images(pack.snapshot)]
+        runs += [self.forgetting(pack) for pack in packs if pack in self._remembering(target)]
         return [*datasets, *sources, *features, *similarities, *runs]
+
+    @_once
+    def _remembering(self, target: str) -> set[Pack]:
+        """Packs of a study target whose forgetting is measured."""
+        return {
+            pack
+            for name in self.with_included(target)
+            if self.targets[name].study.forgetting
+            for runs in self.own_runs(name)
+            if self._has_images(runs.snapshot)
+            for pack in self.packs_of(runs)
+        }
 
     @_once
     def collect(self, target: str) -> Job:
@@ -369,7 +381,10 @@ class Plan:
                 _arm_spec(study.name, e) for study in studies for e in self.own_runs(study.name)
             ],
             "recipes": {variant: self.recipes[variant] for variant in variants},
-            "packs": [self._pack_entry(pack, seeds) for pack in self.packs(target)],
+            "packs": [
+                self._pack_entry(pack, seeds, pack in self._remembering(target))
+                for pack in self.packs(target)
+            ],
             "datasets": [
                 {"name": name, "path": str(dataset_folder(name))} for name in self.datasets(target)
             ],
@@ -403,7 +418,7 @@ class Plan:
         spec = {"study": target}
         return self._job("report", study_folder(target), spec, self.collect(target).records)
 
-    def _pack_entry(self, pack: Pack, seeds: dict[tuple, int]) -> Spec:
+    def _pack_entry(self, pack: Pack, seeds: dict[tuple, int], forgetting: bool) -> Spec:
         wanted = seeds[pack.snapshot, pack.target, pack.variant]
         return {
             "source": pack.snapshot.source,
@@ -411,7 +426,7 @@ class Plan:
             "target": pack.target,
             "recipe": pack.variant,
             "path": str(pack_folder(pack)),
-            "forgetting": self._has_images(pack.snapshot),
+            "forgetting": forgetting,
             "seeds": [seed for seed in pack.seeds if seed < wanted],
         }
 

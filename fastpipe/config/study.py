@@ -29,8 +29,9 @@ class Arm(Model):
     """Number of seeds, 0, 1, 2, …; default: the study's."""
 
     overrides: dict[str, Override] = Field(default_factory=dict)
-    """Recipe fields to change; a list is a sweep: one variant for each of its values. `alpha` and
-    `beta` may be multiples of a rate that the scale declares: `c`, `0.2 c`."""
+    """Recipe fields to change; a list is a sweep: one variant for each of its values. `lr` stands
+    for `alpha` and `beta` together. These rates may be multiples of one that the scale declares:
+    `c`, `0.2 c`."""
 
     role: Role = "other"
     """What the arm stands for in claims and summary sentences."""
@@ -71,6 +72,13 @@ class Study(Model):
 
     seeds: int = Field(default=5, ge=1)
     """Number of seeds of every arm that does not say otherwise."""
+
+    forgetting: bool = True
+    """Measure what runs forget of their source's task."""
+
+    extractors: tuple[str, ...] = ()
+    """Snapshots in whose features source and target are also compared, each `source@epoch`; always
+    in those of the run's own snapshot."""
 
     arms: dict[Name, Arm] = Field(default_factory=dict)
     """Arms by label, in the order of the report's legends."""

@@ -245,7 +245,7 @@ def _fill(database: StudyDatabase, spec: CollectSpec) -> None:
     database.insert("studies", _study_rows(spec.studies))
     database.insert("findings", _finding_rows(spec.studies))
     database.insert("arms", _arm_rows(spec.arms))
-    database.insert("recipes", [{"recipe": n} | r.model_dump() for n, r in spec.recipes.items()])
+    database.insert("recipes", [_recipe_row(name, r) for name, r in spec.recipes.items()])
     database.insert("datasets", [_dataset_row(dataset) for dataset in spec.datasets])
     database.insert("snapshots", [_snapshot_row(snapshot) for snapshot in spec.snapshots])
     database.insert("history", _history(database, spec.snapshots))
@@ -278,6 +278,15 @@ def _finding_rows(studies: Iterable[CollectedStudy]) -> list[dict[str, str]]:
         for study in studies
         for claim, text in study.findings.items()
     ]
+
+
+def _recipe_row(name: str, recipe: Recipe) -> dict[str, Any]:
+    """All fields, and the quantities of Li et al. (ICLR 2020, section 3.3) that follow from them."""
+    plain = recipe.optimiser in ("sgd", "nesterov") and recipe.momentum_form == "torch"
+    elr = recipe.alpha / (1 - recipe.momentum) if plain and recipe.alpha == recipe.beta else None
+    relative = recipe.effective_weight_decay
+    decay = recipe.weight_decay if relative is None else relative * recipe.beta
+    return {"recipe": name, "elr": elr, "lambda": decay} | recipe.model_dump()
 
 
 def _arm_rows(arms: tuple[CollectedArm, ...]) -> list[dict[str, Any]]:

@@ -76,7 +76,7 @@ def test_a_section_without_a_value_changes_nothing(config: Make, text: str) -> N
     [
         ("recipe: {}", "1:1: recipe: unknown section; did you mean 'recipes'?"),
         ("recipes: {fast: {head_sgima: 1}}", "1:18: recipes.fast.head_sgima: unknown key; did you mean 'head_sigma'?"),
-        ("recipes: {fast: {learning: 1}}", "1:18: recipes.fast.learning: unknown key; valid: alpha, batch_size, beta, "),
+        ("recipes: {fast: {learning: 1}}", "1:18: recipes.fast.learning: unknown key; valid: alpha, batch_size, batches, "),
         ("recipes: {fast: {Alpha: 1}}", "1:18: recipes.fast.Alpha: unknown key; did you mean 'alpha'?"),
         ("settings: {compute: {treads: 1}}", "1:22: settings.compute.treads: unknown key; did you mean 'threads'?"),
         ("sources: {net: {backbone: {width: [4]}}}", "1:28: sources.net.backbone.width: unknown key; did you mean 'widths'?"),
@@ -159,11 +159,11 @@ def test_all_problems_are_told_at_once_each_at_the_file_that_wrote_the_value(
 
 def test_problems_within_and_between_entries_are_told_together(problems: Problems) -> None:
     assert problems(
-        "datasets: {near: {size: big}}\nrecipes: {odd: {optimiser: nesterov, momentum: 0}}",
+        "datasets: {near: {size: big}}\nrecipes: {odd: {alpha: 0, beta: 0}}",
         "sources: {net: {dataset: owm}}",
     ) == [
         "1.yaml:1:19: datasets.near.size: must be a whole number; found 'big'",
-        "1.yaml:2:38: recipes.odd.momentum: Nesterov needs a momentum above 0; found 0.0",
+        "1.yaml:2:28: recipes.odd.beta: alpha and beta are both 0, so nothing would be trained",
         "2.yaml:1:17: sources.net.dataset: there is no entry 'owm' in datasets; did you mean 'own'?",
     ]  # fmt: skip
 

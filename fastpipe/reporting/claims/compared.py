@@ -26,7 +26,9 @@ NEAR_ZERO_HEAD = "(head_init = 'zeros' OR (head_init = 'normal' AND head_sigma <
 _FIELDS = (
     "alpha", "beta", "head_init", "head_sigma", "head_bias", "body_mode", "warmup",
     "warmup_patience", "warmup_gain", "optimiser", "momentum", "momentum_form", "weight_decay",
-    "steps", "batch_size", "flip",
+    "effective_weight_decay", "head_weight_decay", "regulariser", "decayed", "decay_form",
+    "bn_momentum", "schedule", "milestones", "decay_factor", "protocol",
+    "steps", "batch_size", "batches", "flip", "crop", "colour_jitter",
 )  # fmt: skip
 
 

@@ -31,11 +31,18 @@ CREATE TABLE recipes (
     head_init VARCHAR, head_sigma DOUBLE, head_bias BOOLEAN, body_mode VARCHAR,
     warmup VARCHAR, warmup_patience BIGINT, warmup_gain DOUBLE,
     optimiser VARCHAR, momentum DOUBLE, momentum_form VARCHAR, weight_decay DOUBLE,
-    steps BIGINT, batch_size BIGINT, flip BOOLEAN
+    effective_weight_decay DOUBLE, head_weight_decay DOUBLE, regulariser VARCHAR,
+    decayed VARCHAR, decay_form VARCHAR, bn_momentum DOUBLE,
+    schedule VARCHAR, milestones DOUBLE[], decay_factor DOUBLE, protocol VARCHAR,
+    steps BIGINT, batch_size BIGINT, batches VARCHAR,
+    flip BOOLEAN, crop VARCHAR, colour_jitter DOUBLE,
+    elr DOUBLE, "lambda" DOUBLE
 );
 COMMENT ON TABLE recipes IS 'every field of each recipe variant';
 COMMENT ON COLUMN recipes.alpha IS 'learning rate of the head';
 COMMENT ON COLUMN recipes.beta IS 'learning rate of the body';
+COMMENT ON COLUMN recipes.elr IS 'effective learning rate η/(1 − m) where head and body share one rate η and SGD has torch''s momentum m (0 if none); else none';
+COMMENT ON COLUMN recipes."lambda" IS 'λ of the body, whether declared or as effective weight decay λ'' = λ/η';
 COMMENT ON COLUMN recipes.head_sigma IS 'standard deviation of W(0) where head_init is normal';
 
 CREATE TABLE datasets (
@@ -84,7 +91,8 @@ COMMENT ON COLUMN steps.diverged IS 'the loss was not finite';
 CREATE TABLE dynamics (
     source VARCHAR, epoch DOUBLE, target VARCHAR, recipe VARCHAR, seed BIGINT,
     step BIGINT, squared_error DOUBLE, entropy DOUBLE, soft_accuracy DOUBLE,
-    feature_gradient DOUBLE, head_update DOUBLE, body_update DOUBLE
+    feature_gradient DOUBLE, head_update DOUBLE, body_update DOUBLE,
+    body_norm DOUBLE, body_distance DOUBLE
 );
 COMMENT ON TABLE dynamics IS 'an update looked at closely, at the steps that are validated';
 COMMENT ON COLUMN dynamics.step IS 'the update: 1 is the first';
@@ -93,6 +101,8 @@ COMMENT ON COLUMN dynamics.entropy IS 'mean entropy of ŷ over the step''s batch
 COMMENT ON COLUMN dynamics.soft_accuracy IS 'ψ: mean probability of the true class over the step''s batch, before the update';
 COMMENT ON COLUMN dynamics.feature_gradient IS 'mean ‖∂ℓ/∂a‖ = ‖δW‖ over the step''s batch, before the update';
 COMMENT ON COLUMN dynamics.head_update IS '‖ΔW‖ of the update (so V_W)';
+COMMENT ON COLUMN dynamics.body_norm IS '‖θ‖ after the update';
+COMMENT ON COLUMN dynamics.body_distance IS '‖θ − θ_source‖ after the update';
 COMMENT ON COLUMN dynamics.body_update IS '‖Δθ‖ of the update (so V_θ)';
 
 CREATE TABLE layers (
@@ -152,6 +162,29 @@ COMMENT ON TABLE similarity IS 'domain similarity of source and target in the sn
 COMMENT ON COLUMN similarity.distance IS 'earth mover''s distance d between class means [feature units]';
 COMMENT ON COLUMN similarity.similarity IS 'exp(-gamma d), in (0, 1]';
 
+CREATE TABLE extractor_similarity (
+    source VARCHAR, epoch DOUBLE, target VARCHAR, extractor VARCHAR, distance DOUBLE,
+    similarity DOUBLE, gamma DOUBLE, source_classes BIGINT, target_classes BIGINT
+);
+COMMENT ON TABLE extractor_similarity IS 'domain similarity in the features of several snapshots, the source''s own included';
+COMMENT ON COLUMN extractor_similarity.extractor IS 'source@epoch whose features are compared';
+
+CREATE TABLE scores (
+    source VARCHAR, epoch DOUBLE, target VARCHAR, score VARCHAR, value DOUBLE, images BIGINT,
+    seconds DOUBLE
+);
+COMMENT ON TABLE scores IS 'transferability of a snapshot to a target, from its features of training images alone; probes are scored on the validation split';
+COMMENT ON COLUMN scores.score IS 'logme, leep, nce, h-score, regularised-h-score, transrate, knn or ridge; larger is better';
+COMMENT ON COLUMN scores.images IS 'target images used';
+COMMENT ON COLUMN scores.seconds IS 'time to compute it, features given [seconds]';
+
+CREATE TABLE confusion (
+    source VARCHAR, epoch DOUBLE, target VARCHAR, recipe VARCHAR, seed BIGINT,
+    label BIGINT, predicted BIGINT, images BIGINT
+);
+COMMENT ON TABLE confusion IS 'test images by true and predicted class, state deployed at the last checkpoint; pairs without images are left out';
+COMMENT ON COLUMN confusion.label IS 'true class: place in datasets.classes, from 0';
+
 CREATE TABLE flow (
     source VARCHAR, epoch DOUBLE, target VARCHAR,
     source_class VARCHAR, target_class VARCHAR, flow DOUBLE
@@ -164,7 +197,8 @@ CREATE TABLE runs (
     steps BIGINT, seconds DOUBLE, device VARCHAR, precision VARCHAR,
     body_distance DOUBLE, adp_auc DOUBLE, final_top1 DOUBLE, status VARCHAR,
     final_top5 DOUBLE, final_forgotten DOUBLE,
-    diverged_step BIGINT, warmup_end_step BIGINT, images BIGINT, prototype_cosine DOUBLE
+    diverged_step BIGINT, warmup_end_step BIGINT, images BIGINT, prototype_cosine DOUBLE,
+    val_top1 DOUBLE, balanced_accuracy DOUBLE
 );
 COMMENT ON TABLE runs IS 'one row per run';
 COMMENT ON COLUMN runs.steps IS 'steps executed [optimiser updates]';
@@ -172,6 +206,8 @@ COMMENT ON COLUMN runs.seconds IS 'wall time of the run''s fine-tuning, validati
 COMMENT ON COLUMN runs.body_distance IS 'Euclidean distance of the body deployed at the end from the snapshot''s';
 COMMENT ON COLUMN runs.adp_auc IS 'area under ADP top-1 over log(step) from step 1 on, over the axis'' length, in [0, 1]';
 COMMENT ON COLUMN runs.final_top1 IS 'ADP top-1 at the last checkpoint [fraction]';
+COMMENT ON COLUMN runs.val_top1 IS 'accuracy of the last state on the target''s validation split, by which settings are chosen; 1/classes if the run diverged [fraction]';
+COMMENT ON COLUMN runs.balanced_accuracy IS 'mean over classes of the accuracy within a class, last deployed state, test split [fraction]';
 COMMENT ON COLUMN runs.status IS 'ok or diverged';
 COMMENT ON COLUMN runs.final_top5 IS 'ADP top-5 at the last checkpoint [fraction]';
 COMMENT ON COLUMN runs.final_forgotten IS 'source accuracy lost at the last checkpoint [fraction]';
