@@ -163,7 +163,7 @@ def test_problems_within_and_between_entries_are_told_together(problems: Problem
         "sources: {net: {dataset: owm}}",
     ) == [
         "1.yaml:1:19: datasets.near.size: must be a whole number; found 'big'",
-        "1.yaml:2:28: recipes.odd.beta: alpha and beta are both 0, so nothing would be trained",
+        "1.yaml:2:27: recipes.odd.beta: alpha and beta are both 0, so nothing would be trained",
         "2.yaml:1:17: sources.net.dataset: there is no entry 'owm' in datasets; did you mean 'own'?",
     ]  # fmt: skip
 
