@@ -124,6 +124,9 @@ def end_warm_process():
 
 
 onstart:
+    # By default Snakemake starts so many jobs a second at most, and (9.27) for that a timer in every
+    # scheduling round, which causes another round: hundreds a second after hundreds of jobs.
+    workflow.scheduler.job_rate_limiter = None
     if workflow.local_exec and WARM_STARTS:
         with contextlib.suppress(OSError):  # jobs then import torch themselves
             WARM.append(Warm(Path("results/logs/warm.log")))

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from fastpipe.config.head_init import HeadInit
+from fastpipe.models.blank import WithoutDrawing
 
 __all__ = ["build_head", "standard_deviation"]
 
@@ -54,7 +55,8 @@ def build_head(
         raise ValueError(f"a head needs features and classes, got {features} and {classes}")
     draw = torch.randn(classes, features, generator=generator)
     scale = standard_deviation(init, features, classes, sigma)
-    head = nn.utils.skip_init(nn.Linear, features, classes, bias=bias)  # no global random numbers
+    with WithoutDrawing():  # no global random numbers; torch's skip_init imports its compiler
+        head = nn.Linear(features, classes, bias=bias)
     with torch.no_grad():
         head.weight.copy_(draw.mul_(scale))
         if bias:
