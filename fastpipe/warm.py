@@ -249,7 +249,6 @@ def _become(streams: list[int], arguments: list[str], folder: str, environment: 
 
 def _import_stages() -> None:
     """What a child would import: when the first job asks, since there may be none."""
-    import torch._dynamo  # 1 s; torch's optimisers import it when the first is made
 
     import fastpipe.cli
     import fastpipe.stages.deploy

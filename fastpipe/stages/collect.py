@@ -281,7 +281,7 @@ def _finding_rows(studies: Iterable[CollectedStudy]) -> list[dict[str, str]]:
 
 
 def _recipe_row(name: str, recipe: Recipe) -> dict[str, Any]:
-    """All fields, and the quantities of Li et al. (ICLR 2020, section 3.3) that follow from them."""
+    """All fields, and the quantities of Li et al. (ICLR 2020, section 3.3) that follow."""
     plain = recipe.optimiser in ("sgd", "nesterov") and recipe.momentum_form == "torch"
     elr = recipe.alpha / (1 - recipe.momentum) if plain and recipe.alpha == recipe.beta else None
     relative = recipe.effective_weight_decay
