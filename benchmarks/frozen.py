@@ -8,6 +8,7 @@ from benchmarks.timing import interleaved, ratio
 from fastpipe.config.backbone import Backbone
 from fastpipe.config.compute import Compute
 from fastpipe.config.recipe import Recipe
+from fastpipe.data.augmentation import Augmentation
 from fastpipe.evaluation.inference import Evaluator
 from fastpipe.models.compute import resolve
 from fastpipe.training.frozen import FrozenFeatures
@@ -48,7 +49,7 @@ def _pack(remember: bool, flip: bool) -> Callable[[], None]:
 
     def train_pack() -> None:
         evaluator = Evaluator(net)
-        frozen = FrozenFeatures(net, train, val, flip=flip, evaluator=evaluator, remember=remember)
+        frozen = FrozenFeatures(net, train, val, augmentation=Augmentation(flip), evaluator=evaluator, remember=remember)
         for seed in range(SEEDS):
             task = Task("benchmark", CLASSES, train, val)
             FineTuning(net, recipe, task, seed, evaluator, frozen).run(lambda step, state: None)

@@ -165,7 +165,8 @@ class Estimate:
 
     def _finetune(self, spec: dict[str, Any]) -> float:
         recipe = spec["recipe"]
-        validation = len(validation_steps(recipe["steps"])) * self.sizes(spec["target"]).val
+        steps = validation_steps(recipe["steps"], recipe["protocol"])
+        validation = len(steps) * self.sizes(spec["target"]).val
         return len(spec["seeds"]) * (recipe["steps"] * recipe["batch_size"] + validation / 2)
 
     def _deploy(self, spec: dict[str, Any]) -> float:
@@ -176,8 +177,9 @@ class Estimate:
 
     def _states(self, spec: dict[str, Any]) -> int:
         """Deployed states at most: one for each seed and deployment checkpoint."""
-        steps = self.plan.recipes[spec["variant"]]["steps"]
-        return len(spec["seeds"]) * len(deployment_steps(steps))
+        recipe = self.plan.recipes[spec["variant"]]
+        steps = deployment_steps(recipe["steps"], recipe["protocol"])
+        return len(spec["seeds"]) * len(steps)
 
 
 _IMAGES = {

@@ -109,6 +109,8 @@ def _source(config: Config, broken: set[Key], name: str, source: Source) -> Foun
             yield (*key, "snapshots", index), message
     if len(set(source.snapshots)) < len(source.snapshots):
         yield (*key, "snapshots"), f"an epoch is listed twice in {list(source.snapshots)}"
+    if message := _milestones(source):
+        yield (*key, "milestones"), message
     if source.start is not None:
         yield from _start(config, broken, name, source)
 
@@ -164,6 +166,9 @@ def _circle(config: Config, name: str) -> list[str] | None:
 def _recipe(recipe: Recipe) -> Iterator[tuple[str, str]]:
     if recipe.momentum_form == "ema" and recipe.optimiser != "sgd":
         yield "momentum_form", f"'ema' is a form of sgd's momentum; optimiser is {recipe.optimiser}"
+    yield from _regularisation(recipe)
+    if message := _milestones(recipe):
+        yield "milestones", message
     if recipe.warmup != "none" and recipe.alpha == 0:
         yield "warmup", f"warm-up {recipe.warmup!r} trains only the head, but alpha is 0"
     if recipe.alpha == 0 and recipe.beta == 0:
@@ -172,6 +177,33 @@ def _recipe(recipe: Recipe) -> Iterator[tuple[str, str]]:
         recipe.head_init == "zeros" or (recipe.head_init == "normal" and recipe.head_sigma == 0)
     ):
         yield "head_init", "a head that starts at 0 and stays there (alpha: 0) learns nothing"
+
+
+def _regularisation(recipe: Recipe) -> Iterator[tuple[str, str]]:
+    if recipe.weight_decay and recipe.effective_weight_decay is not None:
+        yield "effective_weight_decay", "weight_decay is set already; set one of the two"
+    if recipe.decay_form == "decoupled":
+        if recipe.optimiser not in ("sgd", "nesterov"):
+            message = f"'decoupled' is for sgd and nesterov; optimiser is {recipe.optimiser}"
+            yield "decay_form", message
+        elif recipe.momentum_form == "ema":
+            yield "decay_form", "'decoupled' is for momentum_form torch, not for ema"
+    pulled = recipe.weight_decay or recipe.effective_weight_decay
+    if recipe.regulariser == "l2-sp" and not pulled:
+        yield "regulariser", "'l2-sp' without weight_decay (its λ1) pulls the body nowhere"
+    if recipe.regulariser == "l2-sp" and recipe.beta == 0:
+        yield "regulariser", "'l2-sp' pulls the body to where it started, but beta is 0"
+
+
+def _milestones(trained: Recipe | Source) -> str | None:
+    """What is wrong with the milestones of a schedule by steps."""
+    if trained.schedule != "step":
+        return None
+    if not trained.milestones:
+        return "schedule 'step' needs milestones; without any the rates are constant"
+    if list(trained.milestones) != sorted(set(trained.milestones)):
+        return f"must increase: {list(trained.milestones)}"
+    return None
 
 
 def _studies(config: Config, broken: set[Key]) -> Found:

@@ -28,8 +28,15 @@ class Pretraining(Model):
     weight_decay: float = Field(default=0.0, ge=0)
     """L2 coefficient λ added to the gradient as λθ."""
 
-    schedule: Literal["constant", "cosine"] = "constant"
-    """Learning rate over the epochs."""
+    schedule: Literal["constant", "step", "cosine"] = "constant"
+    """Learning rate over the epochs: the same; times `decay_factor` at each milestone; or along
+    half a cosine to 0."""
+
+    milestones: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.75,)
+    """`step` only: when, as fractions of the epochs (45 of 60)."""
+
+    decay_factor: float = Field(default=0.1, gt=0, le=1)
+    """`step` only: the factor at each milestone."""
 
     flip: bool = False
     """Mirror half of the training images horizontally, at random."""

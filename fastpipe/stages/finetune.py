@@ -34,7 +34,7 @@ from fastpipe.stages.training_job import PACKAGES, measure_training, open_task, 
 from fastpipe.training.dynamics import Observed
 from fastpipe.training.frozen import FrozenFeatures
 from fastpipe.training.history import History
-from fastpipe.training.loop import FineTuning, frozen_features
+from fastpipe.training.loop import FineTuning, batch_size, frozen_features
 from fastpipe.training.phases import starts_frozen
 from fastpipe.training.resumption import Saver, Saving, StepLog, restored
 from fastpipe.training.task import Task
@@ -105,7 +105,7 @@ def finetune(
         pack = _Pack(job, spec, task, _snapshot(job, snapshot), resolved)
         with Progress(f"{spec.variant} on {spec.target}", len(spec.seeds) * spec.recipe.steps) as p:
             runs = [pack.train(seed, p) for seed in spec.seeds]
-        _write_tables(job, spec, runs)
+        _write_tables(job, spec, runs, batch_size(spec.recipe, task))
         pack.hand_over(runs)
         job.state_fact(
             device=resolved.device.type, precision=resolved.precision, classes=task.classes
@@ -334,14 +334,14 @@ _RUNS = {
 }
 
 
-def _write_tables(job: Job, spec: FinetuneSpec, runs: Sequence[_Run]) -> None:
+def _write_tables(job: Job, spec: FinetuneSpec, runs: Sequence[_Run], batch: int) -> None:
     tables = {
         "steps": (_STEPS, [run.history.steps for run in runs]),
         "dynamics": (_DYNAMICS, [run.history.dynamics for run in runs]),
         "layers": (_LAYERS, [run.layers for run in runs]),
         "validations": (_VALIDATIONS, [run.history.validations for run in runs]),
         "deployments": (_DEPLOYMENTS, [run.history.deployments for run in runs]),
-        "runs": (_RUNS, [[_summary(run, spec.recipe.batch_size)] for run in runs]),
+        "runs": (_RUNS, [[_summary(run, batch)] for run in runs]),
     }
     for name, (columns, rows_by_run) in tables.items():
         rows = [
@@ -364,10 +364,10 @@ _IDENTITY = {
 }
 
 
-def _summary(run: _Run, batch_size: int) -> tuple[Any, ...]:
+def _summary(run: _Run, batch: int) -> tuple[Any, ...]:
     history = run.history
     status = "ok" if history.diverged_step is None else "diverged"
-    images = history.updates * batch_size
+    images = history.updates * batch
     ends = (history.diverged_step, history.warmup_end_step)
     cosine = history.prototype_cosine
     return (history.updates, status, *ends, run.body_distance, images, cosine)

@@ -30,6 +30,10 @@ class Observed(NamedTuple):
     """‖ΔW‖_F: how far the update moved the head."""
     body_update: float | None
     """‖Δθ‖₂: how far it moved the parameters of the body."""
+    body_norm: float | None
+    """‖θ‖₂ after the update, over all parameters of the body."""
+    body_distance: float | None
+    """‖θ − θ_source‖₂ after the update: how far all updates together moved them."""
 
 
 class Look:
@@ -39,23 +43,32 @@ class Look:
         network: before the update.
         features, logits: of its batch, [M, D] and [M, N].
         labels: int64 [M].
+        source: θ_source, in the order of :func:`~fastpipe.models.network.body_parameters`.
         body_moves: whether the update moves the body.
     """
 
     def __init__(
-        self, network: Network, features: Tensor, logits: Tensor, labels: Tensor, body_moves: bool
+        self,
+        network: Network,
+        features: Tensor,
+        logits: Tensor,
+        labels: Tensor,
+        source: Sequence[Tensor],
+        body_moves: bool,
     ):
-        self._features, self._labels = features.detach(), labels
+        self._features, self._labels, self._source = features.detach(), labels, source
         self._head = network.head.weight.detach().clone()
         body = body_parameters(network) if body_moves else []
         self._body = [parameter.detach().clone() for parameter in body]
         self._batch = _batch_quantities(logits.detach(), labels, self._head)
 
     def after(self, network: Network) -> Tensor:
-        """The numbers of :class:`Observed` after its step, float64 [6], on the device."""
+        """The numbers of :class:`Observed` after its step, float64 [8], on the device."""
         head = (network.head.weight.detach() - self._head).norm().double()
-        body = _distance(self._body, body_parameters(network)) if self._body else head * 0
-        return torch.cat([self._batch, torch.stack([head, body])])
+        body = [parameter.detach() for parameter in body_parameters(network)]
+        update = _distance(self._body, body) if self._body else head * 0
+        sizes = [head, update, _norm(body), _distance(self._source, body)]
+        return torch.cat([self._batch, torch.stack(sizes)])
 
     def prototype_cosine(self, network: Network) -> Tensor:
         """See :func:`prototype_cosine`; for the first update."""
@@ -81,8 +94,12 @@ def _batch_quantities(logits: Tensor, labels: Tensor, head: Tensor) -> Tensor:
 
 
 def _distance(before: Sequence[Tensor], after: Sequence[Tensor]) -> Tensor:
-    changes = torch._foreach_sub([parameter.detach() for parameter in after], list(before))
-    return torch.stack(torch._foreach_norm(changes)).double().norm()
+    return _norm(torch._foreach_sub(list(after), list(before)))
+
+
+def _norm(tensors: Sequence[Tensor]) -> Tensor:
+    """Euclidean norm of all tensors together, float64."""
+    return torch.stack(torch._foreach_norm(tensors)).double().norm()
 
 
 @torch.no_grad()

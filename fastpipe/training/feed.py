@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from fastpipe.data.arrays import Split
-from fastpipe.data.augmentation import flip, mirrored
+from fastpipe.data.augmentation import Augmentation, augment, mirrored
 from fastpipe.data.streams import generator
 
 __all__ = ["Batches", "Feed"]
@@ -24,29 +24,28 @@ class Batches(Protocol):
 class Feed:
     """Batches of a split, on the device that trains.
 
-    Never a function of the recipe, so two recipes with one seed see the same batches and the
-    same flips; and of no state, so a resumed run needs only the step it is at.
+    Choices of images and of changes to them do not depend on the rest of the recipe, so two
+    recipes with one seed see the same batches and the same flips; nor on any state, so a resumed
+    run needs only the step it is at.
     """
 
     split: Split
     batches: Batches
     dataset: str
     seed: int
-    flip: bool
+    augmentation: Augmentation
     device: torch.device
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """uint8 images [M, C, H, W], channels_last, and labels [M] of a step."""
         images, labels = self.split.gather(self.batches.indices(step), self.device)
-        if self.flip:
-            images = flip(images, self.dataset, self.seed, step)
-        return images, labels
+        return augment(images, self.augmentation, self.dataset, self.seed, step), labels
 
     def views(self, step: int) -> Tensor:
-        """What a step's batch shows, int64 [M]: an image's position in the split, plus the length
-        of the split where the image is mirrored."""
+        """What a step's batch shows if images are flipped at most, int64 [M]: an image's position
+        in the split, plus the length of the split where the image is mirrored."""
         positions = self.batches.indices(step)
-        if not self.flip:
+        if not self.augmentation.flip:
             return positions
         turned = mirrored(len(positions), self.dataset, self.seed, step)
         return positions + len(self.split) * turned

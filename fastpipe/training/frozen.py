@@ -2,7 +2,8 @@
 
 Feature extraction and the first phase of warm-up train only the head, on features that never
 change. They are computed in fp32 (once, so it costs little) with BatchNorm folded, and looked up
-by every later step and by every seed of a pack. Both mirrored views are kept if images are flipped.
+by every later step and by every seed of a pack. Both mirrored views are kept if images are flipped;
+of crops and changed colours there is no end, so their features are computed at every step.
 """
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fastpipe.data.arrays import Split
+from fastpipe.data.augmentation import Augmentation
 from fastpipe.evaluation.inference import Evaluator, images_per_batch
 from fastpipe.models.network import Network
 from fastpipe.training.feed import Feed
@@ -29,7 +31,7 @@ class FrozenFeatures:
     Args:
         network: with the body; used now and never again.
         train, val: the splits.
-        flip: whether batches are flipped at random.
+        augmentation: what is done to training images.
         evaluator: scores the validation split elsewhere in the run; gives its features here too.
         remember: False computes the features of every batch anew: the reference for tests.
     """
@@ -40,7 +42,7 @@ class FrozenFeatures:
         train: Split,
         val: Split,
         *,
-        flip: bool,
+        augmentation: Augmentation,
         evaluator: Evaluator,
         remember: bool = True,
     ):
@@ -50,14 +52,19 @@ class FrozenFeatures:
         evaluator.refresh(network)
         self.val = evaluator.features(val)
         """Features of the validation split, [n, D]."""
-        views, length = self._images * (2 if flip else 1), network.head.in_features
-        self._remember = remember and views * length * 4 <= _LARGEST_BYTES
+        self._augmentation = augmentation
+        views, length = self._images * (1 + augmentation.flip), network.head.in_features
+        few = augmentation.only_flips and views * length * 4 <= _LARGEST_BYTES
+        self._remember = remember and few
         if self._remember:
             self._rows = torch.empty(views, length, device=self._device)
             self._known = torch.zeros(views, dtype=torch.bool)
 
     def batch(self, feed: Feed, step: int) -> tuple[Tensor, Tensor]:
         """Features [M, D], fp32, and labels [M] of a step."""
+        if not self._augmentation.only_flips:
+            images, labels = feed.batch(step)
+            return self._evaluator.features_of(images).clone(), labels
         views = feed.views(step)
         labels = feed.labels(views % self._images)
         if not self._remember:

@@ -1,6 +1,7 @@
 """The sequential executor: one fine-tuning run, plain `nn.Module` and `torch.optim`.
 
-The reference that every other executor must reproduce. Protocol: FAST paper, section 6.2.1.
+The reference that every other executor must reproduce. Protocols: FAST paper, section 6.2.1
+(`anytime`), and hyperparameters paper, section 3.1 (`final`).
 
 Symbols: θ body, W head, α and β their rates, M images in a batch, N classes, D features.
 """
@@ -13,16 +14,19 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fastpipe.config.recipe import Recipe
-from fastpipe.data.batches import BalancedBatches
+from fastpipe.data.augmentation import Augmentation
+from fastpipe.data.batches import BalancedBatches, ShuffledBatches
 from fastpipe.evaluation.inference import Evaluator, Score
 from fastpipe.models.network import Network, body_parameters, head_parameters, set_body_mode
+from fastpipe.training.batchnorm import batchnorm_momentum
 from fastpipe.training.dynamics import Look, Observed
-from fastpipe.training.feed import Feed
+from fastpipe.training.feed import Batches, Feed
 from fastpipe.training.frozen import FrozenFeatures, head_gradient
 from fastpipe.training.history import Deployment, History, Step, Validation
-from fastpipe.training.optimisers import build_optimiser
+from fastpipe.training.optimisers import build_optimiser, set_rates
 from fastpipe.training.phases import warmup_end
-from fastpipe.training.protocol import deployment_steps, validation_steps
+from fastpipe.training.protocol import deployment_steps, looked_at_steps, validation_steps
+from fastpipe.training.regularisers import pulls
 from fastpipe.training.resumption import (
     Saved,
     Watcher,
@@ -31,9 +35,10 @@ from fastpipe.training.resumption import (
     prefixed,
     without_prefix,
 )
+from fastpipe.training.schedules import rate_factor
 from fastpipe.training.task import Task
 
-__all__ = ["FineTuning", "Keep", "copy_state", "frozen_features"]
+__all__ = ["FineTuning", "Keep", "batch_size", "copy_state", "frozen_features"]
 
 Keep = Callable[[int, dict[str, Tensor]], None]
 """Called with a step and the network's state after it, when that state is first deployed."""
@@ -44,6 +49,7 @@ class FineTuning:
 
     Args:
         network: on its device, with the body of the snapshot and the head W(0); trained in place.
+            This state is what L2-SP pulls to, and what is deployed if nothing better is.
         recipe: how.
         task: on what.
         seed: names the batches, flips and dropout.
@@ -67,10 +73,10 @@ class FineTuning:
         self.device = network.head.weight.device
         self.feed = Feed(
             task.train,
-            BalancedBatches(task.train.labels, recipe.batch_size, task.dataset, seed, task.classes),
+            _batches(recipe, task, seed),
             task.dataset,
             seed,
-            recipe.flip,
+            _augmentation(recipe),
             self.device,
         )
         self.optimiser = build_optimiser(
@@ -81,16 +87,19 @@ class FineTuning:
             beta=recipe.beta,
             momentum=recipe.momentum,
             momentum_form=recipe.momentum_form,
-            weight_decay=recipe.weight_decay,
         )
         self.history = History()
         self.best: dict[str, Tensor] = {}
-        """The network's state after the best validation so far."""
+        """The network's state after the best validation so far; under `final` after the last."""
+        self._start = copy_state(network)
+        names = (name for name, _ in network.body.named_parameters(prefix="body"))
+        self._source = [self._start[name] for name in names]
+        self._pulls = pulls(network, recipe, self._source)
         self._parameters = list(network.parameters())
         self._evaluator = evaluator or Evaluator(network)
         self._frozen = frozen
         self._pending: list[Tensor] = []
-        self._looked_at = frozenset(validation_steps(recipe.steps))
+        self._looked_at = frozenset(looked_at_steps(recipe.steps, recipe.protocol))
         self._looks: list[tuple[int, Tensor]] = []
         self._prompt = self.device.type == "cpu"  # there, reading a loss waits for nothing
 
@@ -105,18 +114,23 @@ class FineTuning:
         A loss that is not finite stops the run before its update. On a GPU losses are fetched
         in blocks, at validations: the updates in between that should not have been are in no
         deployed state and in no row. After a divergence the remaining checkpoints deploy the best
-        state so far, or the initial one if there is none.
+        state so far, or the initial one if there is none; under `final` always the initial one.
 
         Args:
             keep: receives each distinct state that is deployed, once (again after a resumption).
             watcher: is told of steps and validations.
         """
-        watcher = watcher or Watcher()
-        total = self.recipe.steps
-        validations, checkpoints = set(validation_steps(total)), set(deployment_steps(total))
-        if not self.history.deployments:
+        with batchnorm_momentum(self.network.body, self.recipe.bn_momentum):
+            self._run(keep, watcher or Watcher())
+
+    def _run(self, keep: Keep, watcher: Watcher) -> None:
+        total, protocol = self.recipe.steps, self.recipe.protocol
+        validations = set(validation_steps(total, protocol))
+        checkpoints = set(deployment_steps(total, protocol))
+        if not self.history.steps:
             self.history.steps.append(Step(0, None, _finite(self._head_norm().item()), False))
-            self._deploy(0, keep)
+            if 0 in checkpoints:
+                self._deploy(0, keep)
         self._enter_phase()
         for step in range(self.step + 1, total + 1):
             if not self._update(step):
@@ -129,9 +143,9 @@ class FineTuning:
             if step in validations:
                 watcher.after_validation()
         self._settle()
-        for checkpoint in sorted(checkpoints):
-            if checkpoint > self.history.deployments[-1].step:
-                self._deploy(checkpoint, keep)
+        passed = {row.step for row in self.history.deployments}
+        for checkpoint in sorted(checkpoints - passed):
+            self._deploy(checkpoint, keep)
 
     def state(self) -> Saved:
         """All that the run is made of, for :meth:`restore`. Call it in `after_validation`."""
@@ -158,17 +172,42 @@ class FineTuning:
         finite = not self._prompt or math.isfinite(loss.item())
         look = None
         if finite and step in self._looked_at:
-            look = Look(self.network, features, logits, labels, self._body_moves)
+            look = Look(
+                self.network, features, logits, labels, self._source, self._body_moves
+            )
         if finite and self.optimiser is not None:
             if loss.requires_grad:
                 loss.backward()
-            self.optimiser.step()
+            self._descend(step)
         for parameter in self._parameters:
             parameter.grad = None
         if look:
             self._note(step, look)
         self._pending += [loss.detach(), self._head_norm()]
         return finite
+
+    def _descend(self, step: int) -> None:
+        """Move along the gradients, and to where the regularisers pull, at the step's rates."""
+        decoupled = self.recipe.decay_form == "decoupled"
+        now, before = self._factor(step), self._factor(step - 1)
+        set_rates(self.optimiser, now, before, keep_velocity=decoupled)
+        rates = {group["name"]: group["lr"] for group in self.optimiser.param_groups}
+        for pull in self._pulls:
+            if decoupled:  # before the update: the velocity has nothing to do with it
+                pull.move(rates.get(pull.part, 0.0))
+            else:
+                pull.add_gradient()
+        self.optimiser.step()
+
+    def _factor(self, step: int) -> float:
+        recipe = self.recipe
+        return rate_factor(
+            step,
+            recipe.steps,
+            recipe.schedule,
+            milestones=recipe.milestones,
+            decay_factor=recipe.decay_factor,
+        )
 
     def _loss(self, features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Mean cross-entropy and logits [M, N]."""
@@ -226,7 +265,7 @@ class FineTuning:
         phase = "warmup" if self._warming else "joint"
         row = Validation(step, phase, *score[:3], score.correct, score.images)
         self.history.validations.append(row)
-        if self.history.best_step == step:
+        if step == self._deployable(step):
             self.best = copy_state(self.network)
         if self._warming:
             self._enter_phase()
@@ -243,11 +282,18 @@ class FineTuning:
 
     def _deploy(self, checkpoint: int, keep: Keep) -> None:
         """Note which state a checkpoint deploys, and hand it over the first time."""
-        best = self.history.best_step  # 0 at checkpoint 0, before any validation
+        step = self._deployable(checkpoint)
         known = {row.deployed_step for row in self.history.deployments}
-        self.history.deployments.append(Deployment(checkpoint, best))
-        if best not in known:
-            keep(best, self.best if checkpoint > 0 else copy_state(self.network))
+        self.history.deployments.append(Deployment(checkpoint, step))
+        if step not in known:
+            keep(step, self.best if step > 0 else self._start)
+
+    def _deployable(self, checkpoint: int) -> int:
+        """The step whose state would be deployed at a checkpoint: 0 is the initial one."""
+        if self.recipe.protocol == "anytime":
+            return self.history.best_step  # 0 before any validation
+        ended = checkpoint == self.recipe.steps and self.history.diverged_step is None
+        return checkpoint if ended else 0
 
     def _settle(self) -> None:
         """Write down the steps since the last time, up to the first loss that is not finite."""
@@ -272,7 +318,27 @@ def frozen_features(
     network: Network, recipe: Recipe, task: Task, evaluator: Evaluator
 ) -> FrozenFeatures:
     """Features under a network's body as it is now, for runs of a recipe."""
-    return FrozenFeatures(network, task.train, task.val, flip=recipe.flip, evaluator=evaluator)
+    return FrozenFeatures(
+        network, task.train, task.val, augmentation=_augmentation(recipe), evaluator=evaluator
+    )
+
+
+def batch_size(recipe: Recipe, task: Task) -> int:
+    """Images per step: the recipe's, or the whole training split if that is smaller (balanced
+    batches repeat images instead)."""
+    whole = recipe.batches == "shuffled" and len(task.train) < recipe.batch_size
+    return len(task.train) if whole else recipe.batch_size
+
+
+def _batches(recipe: Recipe, task: Task, seed: int) -> Batches:
+    train, size = task.train, batch_size(recipe, task)
+    if recipe.batches == "shuffled":
+        return ShuffledBatches(len(train), size, task.dataset, seed)
+    return BalancedBatches(train.labels, size, task.dataset, seed, task.classes)
+
+
+def _augmentation(recipe: Recipe) -> Augmentation:
+    return Augmentation(recipe.flip, recipe.crop, recipe.colour_jitter)
 
 
 def copy_state(network: Network) -> dict[str, Tensor]:

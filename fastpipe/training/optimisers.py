@@ -4,9 +4,9 @@ torch's own optimisers, in their fastest implementation on the device. On the CP
 parameter tensors) fused Adam takes 0.11 ms a step against 0.26 ms; fused SGD is 0.02 ms faster
 for a tiny network but 2.5 times slower for ResNet-18, so it is used on CUDA only.
 
-A part whose rate is 0 is not handed to the optimiser at all, so nothing moves it, weight decay
-included. A parameter without a gradient (the body during warm-up) is skipped as well: it neither
-decays nor gathers momentum.
+A part whose rate is 0 is not handed to the optimiser at all, so nothing moves it. A parameter
+without a gradient (the body during warm-up) is skipped as well: it gathers no momentum. Weight
+decay is not the optimiser's business (see :mod:`fastpipe.training.regularisers`).
 """
 
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import Parameter
 from torch.optim import SGD, Adam, Optimizer, RAdam
 
-__all__ = ["MomentumForm", "OptimiserName", "build_optimiser", "ema_momentum"]
+__all__ = ["MomentumForm", "OptimiserName", "build_optimiser", "ema_momentum", "set_rates"]
 
 OptimiserName = Literal["sgd", "nesterov", "adam", "radam"]
 MomentumForm = Literal["torch", "ema"]
@@ -32,7 +32,6 @@ def build_optimiser(
     beta: float,
     momentum: float = 0.9,
     momentum_form: MomentumForm = "torch",
-    weight_decay: float = 0.0,
 ) -> Optimizer | None:
     """The optimiser of a network, its head at rate α and its body at rate β.
 
@@ -41,10 +40,10 @@ def build_optimiser(
         kind: update rule.
         momentum: M of sgd and nesterov, β1 of adam and radam (β2 is 0.999).
         momentum_form: sgd only: `torch` (V ← M V + g) or `ema` (see :func:`ema_momentum`).
-        weight_decay: λ, added to the gradient as λθ.
 
     Returns:
-        The optimiser, or None if both rates are 0.
+        The optimiser, or None if both rates are 0. Its groups are named `head` and `body`, and
+        `first_lr` holds the rate of each.
 
     Raises:
         ValueError: an unknown kind, or the `ema` form asked of another rule than sgd.
@@ -52,7 +51,7 @@ def build_optimiser(
     if momentum_form == "ema" and kind != "sgd":
         raise ValueError(f"momentum form 'ema' is defined for sgd, not for {kind}")
     groups = [
-        {"params": list(parameters), "lr": rate, "name": name}
+        {"params": list(parameters), "lr": rate, "first_lr": rate, "name": name}
         for name, parameters, rate in (("head", head, alpha), ("body", body, beta))
         if rate > 0
     ]
@@ -60,30 +59,42 @@ def build_optimiser(
         return None
     cuda = groups[0]["params"][0].is_cuda
     if kind in ("sgd", "nesterov"):
-        return _sgd(groups, kind, momentum, momentum_form, weight_decay, fused=cuda)
+        return _sgd(groups, kind, momentum, momentum_form, fused=cuda)
     if kind not in ("adam", "radam"):
         raise ValueError(f"unknown optimiser {kind!r}")
-    common: dict[str, Any] = {"betas": (momentum, 0.999), "weight_decay": weight_decay}
-    return (
-        Adam(groups, fused=True, **common)
-        if kind == "adam"
-        else RAdam(groups, foreach=True, **common)
-    )
+    betas = (momentum, 0.999)
+    if kind == "adam":
+        return Adam(groups, betas=betas, fused=True)
+    return RAdam(groups, betas=betas, foreach=True)
 
 
 def _sgd(
-    groups: list[dict[str, Any]],
-    kind: str,
-    momentum: float,
-    form: MomentumForm,
-    weight_decay: float,
-    fused: bool,
+    groups: list[dict[str, Any]], kind: str, momentum: float, form: MomentumForm, fused: bool
 ) -> SGD:
-    common: dict[str, Any] = {"momentum": momentum, "weight_decay": weight_decay, "fused": fused}
     if form == "ema":
-        return ema_momentum(groups, **common)
+        return ema_momentum(groups, momentum=momentum, fused=fused)
     # Nesterov without momentum is plain SGD, which torch wants to be asked for as such.
-    return SGD(groups, nesterov=kind == "nesterov" and momentum > 0, **common)
+    nesterov = kind == "nesterov" and momentum > 0
+    return SGD(groups, momentum=momentum, nesterov=nesterov, fused=fused)
+
+
+@torch.no_grad()
+def set_rates(
+    optimiser: Optimizer, factor: float, before: float, *, keep_velocity: bool = False
+) -> None:
+    """Set both rates to `factor` times the first ones; `before` is the factor of the last update.
+
+    torch keeps the sum V of gradients, so a falling rate slows at once what V has gathered. With
+    `keep_velocity` it is v = −ηV that lives on (v ← M v − η g, Li et al. 2020, equation 1): V is
+    multiplied by the old rate over the new.
+    """
+    for group in optimiser.param_groups:
+        group["lr"] = group["first_lr"] * factor
+        if keep_velocity and factor != before:
+            for parameter in group["params"]:
+                buffer = optimiser.state[parameter].get("momentum_buffer")
+                if buffer is not None:
+                    buffer.mul_(before / factor)
 
 
 def ema_momentum(

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fastpipe.config.source import Pretraining
+from fastpipe.data.augmentation import Augmentation
 from fastpipe.data.batches import ShuffledBatches
 from fastpipe.evaluation.inference import Evaluator
 from fastpipe.models.network import Network, set_body_mode
@@ -24,6 +25,7 @@ from fastpipe.training.resumption import (
     prefixed,
     without_prefix,
 )
+from fastpipe.training.schedules import rate_factor
 from fastpipe.training.task import Task
 
 __all__ = ["DivergedError", "Learned", "SourceTraining"]
@@ -78,7 +80,8 @@ class SourceTraining:
         device = network.head.weight.device
         batches = ShuffledBatches(len(task.train), recipe.batch_size, task.dataset, recipe.seed)
         self.steps_per_epoch = batches.steps_per_epoch
-        self.feed = Feed(task.train, batches, task.dataset, recipe.seed, recipe.flip, device)
+        augmentation = Augmentation(flip=recipe.flip)
+        self.feed = Feed(task.train, batches, task.dataset, recipe.seed, augmentation, device)
         self.optimiser = torch.optim.SGD(
             network.parameters(),
             lr=recipe.lr,
@@ -98,12 +101,15 @@ class SourceTraining:
         return round(epoch * self.steps_per_epoch)
 
     def learning_rate(self, step: int) -> float:
-        """Rate of an update (1, 2, …): constant, or from `lr` down to nearly 0 along a cosine that
-        spans the recipe's epochs (Loshchilov & Hutter 2017, arXiv:1608.03983, without restarts)."""
-        if self.recipe.schedule == "constant":
-            return self.recipe.lr
-        share = min(1.0, (step - 1) / self.step_of(self.recipe.epochs))
-        return self.recipe.lr * (1 + math.cos(math.pi * share)) / 2
+        """Rate of an update (1, 2, …); the schedule spans the recipe's epochs."""
+        recipe = self.recipe
+        return recipe.lr * rate_factor(
+            step,
+            self.step_of(recipe.epochs),
+            recipe.schedule,
+            milestones=recipe.milestones,
+            decay_factor=recipe.decay_factor,
+        )
 
     def run(self, epoch: float, watcher: Watcher | None = None) -> None:
         """Train up to an epoch, validating at whole epochs and at the end.

@@ -166,7 +166,7 @@ def test_columns_and_their_types(pack):
         "dynamics.parquet": {
             "step": "int64", "squared_error": "double", "entropy": "double",
             "soft_accuracy": "double", "feature_gradient": "double", "head_update": "double",
-            "body_update": "double",
+            "body_update": "double", "body_norm": "double", "body_distance": "double",
         },
         "layers.parquet": {
             "position": "int64", "layer": "string", "parameters": "int64", "distance": "double"

@@ -40,8 +40,9 @@ def test_quantities_of_a_batch_by_hand(network, task):
     with torch.no_grad():
         net.head.weight.copy_(torch.tensor([[1.0, 0.0], [0.0, 2.0], [0.0, 0.0]]))
     logits = torch.tensor([[math.log(2), 0.0, 0.0], [0.0, 0.0, 0.0]])
-    look = Look(net, torch.zeros(2, 2), logits, torch.tensor([0, 1]), body_moves=False)
-    squared, entropy, soft, gradient, head, body = look.after(net).tolist()
+    source = [parameter.detach() - 0.5 for parameter in body_parameters(net)]
+    look = Look(net, torch.zeros(2, 2), logits, torch.tensor([0, 1]), source, body_moves=False)
+    squared, entropy, soft, gradient, head, body, norm, distance = look.after(net).tolist()
     # ŷ = (1/2, 1/4, 1/4) and (1/3, 1/3, 1/3); δ = (1/2, −1/4, −1/4) and (−1/3, 2/3, −1/3)
     assert squared == pytest.approx((3 / 8 + 2 / 3) / 2)
     assert entropy == pytest.approx((1.5 * math.log(2) + math.log(3)) / 2)
@@ -49,6 +50,9 @@ def test_quantities_of_a_batch_by_hand(network, task):
     # δW = (1/2, −1/2) and (−1/3, 4/3)
     assert gradient == pytest.approx((math.sqrt(1 / 2) + math.sqrt(17) / 3) / 2)
     assert (head, body) == (0, 0)
+    flat = torch.cat([parameter.detach().flatten() for parameter in body_parameters(net)])
+    assert norm == pytest.approx(flat.norm().item())
+    assert distance == pytest.approx(0.5 * math.sqrt(len(flat)))
 
 
 def test_the_feature_gradient_is_what_autograd_finds(network, task):
@@ -57,7 +61,7 @@ def test_the_feature_gradient_is_what_autograd_finds(network, task):
     labels = torch.arange(8)
     logits = net.head(features)
     F.cross_entropy(logits, labels, reduction="sum").backward()
-    look = Look(net, features, logits, labels, body_moves=False)
+    look = Look(net, features, logits, labels, body_parameters(net), body_moves=False)
     assert look.after(net)[3].item() == pytest.approx(features.grad.norm(dim=1).mean().item())
 
 
@@ -75,11 +79,15 @@ def test_updates_are_those_of_the_parameters(network, task):
         assert row.head_update == pytest.approx((head - head_before).norm().item())
         assert row.body_update == pytest.approx(moved, rel=1e-5)
         assert row.body_update > 0
+        far = math.hypot(*((a - b).norm() for a, b in zip(body, watcher.after[0][1], strict=True)))
+        assert row.body_distance == pytest.approx(far, rel=1e-5)
+        assert row.body_norm == pytest.approx(math.hypot(*(a.norm() for a in body)), rel=1e-5)
 
 
 def test_a_body_that_rests_has_no_update(network, task):
     training = run(network(), task, beta=0)
     assert {row.body_update for row in training.history.dynamics} == {0.0}
+    assert {row.body_distance for row in training.history.dynamics} == {0.0}
 
 
 @pytest.mark.parametrize("sigma", [0.0, 1e-8])

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from fastpipe.config.recipe import Recipe
+from fastpipe.data.augmentation import Augmentation
 from fastpipe.evaluation.inference import Evaluator
 from fastpipe.training import frozen
 from fastpipe.training.frozen import FrozenFeatures
@@ -17,11 +18,15 @@ def run(network, task, *, remember=True, seed=0, cache=None, **recipe):
     recipe = Recipe(**({"steps": 60, "batch_size": 50, "alpha": 0.1, "beta": 0.05} | recipe))
     evaluator = Evaluator(network)
     cache = cache or FrozenFeatures(
-        network, task.train, task.val, flip=recipe.flip, evaluator=evaluator, remember=remember
+        network, task.train, task.val, augmentation=augmentation(recipe), evaluator=evaluator, remember=remember
     )
     training = FineTuning(network, recipe, task, seed, evaluator, cache)
     training.run(lambda step, state: None)
     return training
+
+
+def augmentation(recipe):
+    return Augmentation(recipe.flip, recipe.crop, recipe.colour_jitter)
 
 
 def losses(training):
@@ -55,10 +60,25 @@ def test_it_is_the_loop_on_the_live_body(network, task):
         assert torch.equal(labels, theirs)
 
 
+def test_crops_are_computed_at_each_step(network, task):
+    """There is no end of views: the features are those of each step's own images."""
+    training = run(network(), task, crop="resized", colour_jitter=0.3, **EXTRACTION)
+    assert training._is_frozen and not training._frozen._remember
+    for step in (1, 40):
+        images, labels = training.feed.batch(step)
+        with torch.no_grad():
+            features = training.network.features(images)
+        found, theirs = training._features(step)
+        torch.testing.assert_close(found, features, rtol=1e-4, atol=1e-5)
+        assert torch.equal(labels, theirs)
+    plain = run(network(), task, **EXTRACTION)
+    assert not torch.equal(losses(training), losses(plain))
+
+
 def test_seeds_share_what_was_computed(network, task):
     net = network()
     evaluator = Evaluator(net)
-    shared = FrozenFeatures(net, task.train, task.val, flip=True, evaluator=evaluator)
+    shared = FrozenFeatures(net, task.train, task.val, augmentation=Augmentation(True), evaluator=evaluator)
     start = copy_state(net)
     for seed in (0, 1):
         net.load_state_dict(start)
@@ -71,7 +91,7 @@ def test_each_view_is_computed_once_and_only_if_needed(network, task, monkeypatc
     monkeypatch.setattr(frozen, "_AHEAD_IMAGES", 100)
     net, passed = network(), []
     cache = FrozenFeatures(
-        net, task.train, task.val, flip=True, evaluator=Evaluator(net), remember=True
+        net, task.train, task.val, augmentation=Augmentation(True), evaluator=Evaluator(net), remember=True
     )
     compute = cache._compute
     monkeypatch.setattr(cache, "_compute", lambda v: passed.append(v) or compute(v))
@@ -85,7 +105,7 @@ def test_each_view_is_computed_once_and_only_if_needed(network, task, monkeypatc
 def test_too_many_features_are_computed_each_time(network, task, monkeypatch):
     monkeypatch.setattr(frozen, "_LARGEST_BYTES", 1000)
     net = network()
-    cache = FrozenFeatures(net, task.train, task.val, flip=False, evaluator=Evaluator(net))
+    cache = FrozenFeatures(net, task.train, task.val, augmentation=Augmentation(), evaluator=Evaluator(net))
     assert not cache._remember
     assert run(net, task, cache=cache, **EXTRACTION).history.updates == 60
 

@@ -13,7 +13,7 @@ from fastpipe.evaluation.anytime import deployed_steps
 from fastpipe.evaluation.inference import Evaluator, Score
 from fastpipe.models.network import Network
 from fastpipe.training.history import History, Validation
-from fastpipe.training.loop import FineTuning, copy_state
+from fastpipe.training.loop import FineTuning, batch_size, copy_state
 from fastpipe.training.protocol import deployment_steps, validation_steps
 from fastpipe.training.resumption import Watcher
 
@@ -158,6 +158,101 @@ def test_counts_decide_not_fractions():
 def test_flips_are_the_recipes_choice(network, task):
     plain, mirrored = (run(network(), task, steps=1, flip=flip)[0] for flip in (False, True))
     assert plain.history.steps[1].loss != mirrored.history.steps[1].loss
+
+
+# --- final: what training ends with --------------------------------------------------------
+
+
+def test_final_deploys_the_last_state_however_good_it_is(network, task):
+    start = network()
+    scripted = Scripted(start, [90, *range(80, 61, -1)], images=200)
+    training, states = run(start, task, evaluator=scripted, steps=40, protocol="final")
+    history = training.history
+    assert [row.step for row in history.validations] == validation_steps(40, "final")
+    assert history.deployments == [(40, 40)] and list(states) == [40]
+    assert same(states[40], copy_state(training.network)) and same(states[40], training.best)
+    assert [row.step for row in history.dynamics] == [1, 2, 3, *range(4, 41, 2)]
+    assert history.updates == 40
+
+
+@pytest.mark.parametrize("prompt", [True, False])
+@pytest.mark.parametrize("at", [1, 12])
+def test_final_deploys_the_initial_state_of_a_diverged_run(network, task, prompt, at):
+    evaluator, options = Evaluator(network()), {"protocol": "final", "prompt": prompt}
+    training, states = run(poison(network(), at), task, evaluator=evaluator, **options)
+    assert training.history.diverged_step == at
+    assert training.history.deployments == [(12, 0)]
+    assert list(states) == [0] and same(states[0], copy_state(network()))
+    assert not training.best
+
+
+def test_final_counts_the_last_validation_as_part_of_the_run(network, task):
+    start = network()
+    scripted = Scripted(start, [3] * 11 + [None], images=200)
+    training, states = run(start, task, evaluator=scripted, protocol="final")
+    assert training.history.diverged_step == 12
+    assert training.history.deployments == [(12, 0)] and list(states) == [0]
+
+
+def test_the_protocol_does_not_touch_training(network, task):
+    (anytime, _), (final, _) = (
+        run(network(), task, steps=30, protocol=protocol) for protocol in ("anytime", "final")
+    )
+    assert anytime.history.steps == final.history.steps
+    assert same(copy_state(anytime.network), copy_state(final.network))
+
+
+# --- schedules, batches --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "build"),
+    [
+        (
+            {"schedule": "step", "milestones": (0.25, 0.5), "decay_factor": 0.2},
+            lambda o: torch.optim.lr_scheduler.MultiStepLR(o, [3, 6], gamma=0.2),
+        ),
+        ({"schedule": "cosine"}, lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, 12)),
+    ],
+)
+def test_schedules_are_torchs_on_both_rates(network, task, options, build):
+    training, _ = run(network(), task, optimiser="nesterov", **options)
+    peer = network()
+    parts = [
+        {"params": peer.head.parameters(), "lr": 0.1},
+        {"params": peer.body.parameters(), "lr": 0.05},
+    ]
+    optimiser = torch.optim.SGD(parts, momentum=0.9, nesterov=True)
+    scheduler = build(optimiser)
+    for step in range(1, 13):
+        images, labels = training.feed.batch(step)
+        optimiser.zero_grad()
+        F.cross_entropy(peer(images), labels).backward()
+        optimiser.step()
+        scheduler.step()
+    for ours, theirs in zip(training.network.parameters(), peer.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
+
+
+def test_shuffled_batches_take_each_image_once_an_epoch(network, task):
+    recipe = Recipe(batches="shuffled", batch_size=300, steps=3)
+    feed = FineTuning(network(), recipe, task, 0).feed
+    epochs = [torch.cat([feed.views(step) for step in steps]) for steps in ((1, 2, 3), (4, 5, 6))]
+    assert [len(epoch.unique()) for epoch in epochs] == [900, 900]  # the last 100 are dropped
+    assert not torch.equal(*epochs)
+    other = recipe.model_copy(update={"alpha": 1.0, "crop": "random"})
+    shared = FineTuning(network(), other, task, 0).feed
+    assert torch.equal(shared.views(2), feed.views(2))
+
+
+def test_a_split_smaller_than_a_batch_is_the_batch(network, task):
+    few = replace(task, train=Split(task.train.images[:30], task.train.labels[:30]))
+    recipe = Recipe(batches="shuffled", batch_size=50, steps=4)
+    training = FineTuning(network(), recipe, few, 0)
+    assert batch_size(recipe, few) == 30 and batch_size(recipe, task) == 50
+    assert sorted(training.feed.views(3).tolist()) == list(range(30))
+    training.run(lambda step, state: None)
+    assert training.history.updates == 4
 
 
 # --- what moves ----------------------------------------------------------------------------

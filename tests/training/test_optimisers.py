@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from fastpipe.training.optimisers import build_optimiser, ema_momentum
+from fastpipe.training.optimisers import build_optimiser, ema_momentum, set_rates
 
 
 def walk(gradients, *, theta=0.0, **options):
@@ -43,12 +43,12 @@ def test_ema_without_momentum_is_plain_descent():
     assert walk([1.0, 2.0], momentum=0.0, momentum_form="ema") == pytest.approx([-0.1, -0.3])
 
 
-def test_ema_is_the_recursion_with_weight_decay_inside():
+def test_ema_is_the_recursion():
     parameter = nn.Parameter(torch.tensor([2.0]))
-    optimiser = ema_momentum([parameter], lr=0.5, momentum=0.8, weight_decay=0.1)
+    optimiser = ema_momentum([parameter], lr=0.5, momentum=0.8)
     theta, velocity = 2.0, 0.0
     for gradient in (1.0, -3.0, 0.5):
-        velocity = 0.8 * velocity + 0.2 * (gradient + 0.1 * theta)
+        velocity = 0.8 * velocity + 0.2 * gradient
         theta -= 0.5 * velocity
         parameter.grad = torch.tensor([gradient])
         optimiser.step()
@@ -93,12 +93,10 @@ def test_head_and_body_have_their_own_rates(kind):
 
 @pytest.mark.parametrize("kind", ["sgd", "nesterov", "adam", "radam"])
 @pytest.mark.parametrize("frozen", ["alpha", "beta"])
-def test_a_part_with_rate_zero_does_not_move_nor_decay(kind, frozen):
+def test_a_part_with_rate_zero_does_not_move(kind, frozen):
     rates = {"alpha": 0.1, "beta": 0.1, frozen: 0.0}
     parts = {name: nn.Parameter(torch.tensor([1.0])) for name in rates}
-    optimiser = build_optimiser(
-        [parts["alpha"]], [parts["beta"]], kind=kind, weight_decay=0.1, **rates
-    )
+    optimiser = build_optimiser([parts["alpha"]], [parts["beta"]], kind=kind, **rates)
     for _ in range(3):
         for parameter in parts.values():
             parameter.grad = torch.tensor([1.0])
@@ -109,7 +107,7 @@ def test_a_part_with_rate_zero_does_not_move_nor_decay(kind, frozen):
 
 @pytest.mark.parametrize("form", ["torch", "ema"])
 def test_without_a_gradient_nothing_moves_and_momentum_starts_at_zero_later(form):
-    options = {"kind": "sgd", "alpha": 0.1, "beta": 0.1, "weight_decay": 0.5}
+    options = {"kind": "sgd", "alpha": 0.1, "beta": 0.1}
     head, body = (nn.Parameter(torch.tensor([1.0])) for _ in range(2))
     optimiser = build_optimiser([head], [body], momentum_form=form, **options)
     for _ in range(4):
@@ -118,8 +116,32 @@ def test_without_a_gradient_nothing_moves_and_momentum_starts_at_zero_later(form
     assert body.item() == 1.0
     body.grad = torch.tensor([1.0])
     optimiser.step()
-    first = walk([1.0], theta=1.0, beta=0.1, weight_decay=0.5, momentum_form=form)
+    first = walk([1.0], theta=1.0, beta=0.1, momentum_form=form)
     assert [body.item()] == pytest.approx(first)
+
+
+def test_both_rates_change_by_one_factor():
+    head, body = (nn.Parameter(torch.tensor([0.0])) for _ in range(2))
+    optimiser = build_optimiser([head], [body], kind="adam", alpha=0.1, beta=0.01)
+    for factor in (1.0, 0.5, 0.25):
+        set_rates(optimiser, factor, 1.0)
+        assert [group["lr"] for group in optimiser.param_groups] == [0.1 * factor, 0.01 * factor]
+
+
+@pytest.mark.parametrize("kind", ["sgd", "nesterov"])
+def test_the_velocity_outlives_a_milestone_if_it_is_kept(kind):
+    """v ← M v − η g, literally, beside torch's sum of gradients that a new rate rescales."""
+    body = nn.Parameter(torch.tensor([0.0], dtype=torch.float64))
+    optimiser = build_optimiser([], [body], kind=kind, alpha=0, beta=0.1, momentum=0.9)
+    theta = velocity = 0.0
+    factors = [1.0, 1.0, 0.1, 0.1, 0.05]
+    for before, now, gradient in zip([1.0, *factors], factors, (1.0, -2.0, 0.5, 1.0, 3.0)):
+        set_rates(optimiser, now, before, keep_velocity=True)
+        body.grad = torch.tensor([gradient], dtype=torch.float64)
+        optimiser.step()
+        velocity = 0.9 * velocity - 0.1 * now * gradient
+        theta += 0.9 * velocity - 0.1 * now * gradient if kind == "nesterov" else velocity
+        assert body.item() == pytest.approx(theta, rel=1e-12)
 
 
 def test_nothing_to_train_is_no_optimiser():

@@ -57,7 +57,7 @@ def test_validations_are_at_whole_epochs_and_at_the_end(network, task, epoch, va
     assert [row.step for row in ours.rows] == sorted(row.step for row in ours.rows)
 
 
-@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+@pytest.mark.parametrize("schedule", ["constant", "step", "cosine"])
 def test_cutting_it_anywhere_changes_no_bit(network, task, schedule):
     whole = training(network, task, schedule=schedule, flip=True)
     whole.run(2.0)

@@ -47,8 +47,17 @@ RECIPES = {
     "warm-up, saved in it": {"warmup": "frozen-stats", "warmup_patience": 12},
     "warm-up, saved after it": {"warmup": "running-stats", "warmup_patience": 1, "warmup_gain": 1},
     "flipped": {"flip": True},
+    "schedule and L2-SP": {
+        "optimiser": "nesterov", "schedule": "step", "milestones": (0.5, 0.75),
+        "regulariser": "l2-sp", "weight_decay": 0.1, "head_weight_decay": 0.01,
+    },
+    "decoupled": {
+        "schedule": "cosine", "decay_form": "decoupled", "effective_weight_decay": 1.0,
+        "bn_momentum": 0.5,
+    },
+    "augmented": {"crop": "resized", "colour_jitter": 0.4, "batches": "shuffled"},
     "features": {"beta": 0.0, "body_mode": "inference"},
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -80,6 +89,30 @@ def test_a_resumed_run_is_the_undisturbed_one_to_the_last_bit(network, task, tmp
     ):
         assert left.keys() == right.keys()
         assert all(torch.equal(left[key], right[key]) for key in left)
+
+
+def test_a_resumed_run_still_knows_its_source_and_its_initial_state(network, task, tmp_path):
+    recipe = Recipe(steps=40, batch_size=50, alpha=0.1, beta=0.05, protocol="final")
+    undisturbed, states = FineTuning(network(), recipe, task, 1), {}
+    undisturbed.run(states.__setitem__)
+
+    killed = FineTuning(network(), recipe, task, 1)
+    with pytest.raises(KeyboardInterrupt):
+        killed.run(lambda *_: None, StopsAt(killed, 20))
+    Saver(tmp_path).save(killed.step, *killed.state())
+    resumed, some = FineTuning(network(), recipe, task, 1), {}
+    resumed.restore(Saver(tmp_path).load())
+    resumed.run(some.__setitem__)
+    assert resumed.history == undisturbed.history
+    assert list(some) == list(states) == [40]
+    assert all(torch.equal(some[40][key], states[40][key]) for key in states[40])
+
+    diverging, kept = FineTuning(network(), recipe, task, 1), {}
+    diverging.restore(Saver(tmp_path).load())
+    diverging.network.head.weight.data.fill_(float("nan"))
+    diverging.run(kept.__setitem__)
+    start = copy_state(network())
+    assert list(kept) == [0] and all(torch.equal(kept[0][key], start[key]) for key in start)
 
 
 # --- a network of torchvision's that has dropout
@@ -150,7 +183,7 @@ def test_dropout_is_the_same_in_any_order_of_seeds_and_different_for_each(colour
 def test_a_history_survives_json(tmp_path):
     history = History(
         [Step(0, None, 0.1, False), Step(1, 1 / 3, math.pi, False), Step(2, None, 1e-300, True)],
-        [Observed(1, 0.9, 2.3, 0.1, 1e-9, 1 / 7, None)],
+        [Observed(1, 0.9, 2.3, 0.1, 1e-9, 1 / 7, None, 3.5, 1 / 9)],
         [Validation(1, "warmup", 2 / 3, 0.1, None, 7, 70)],
         [Deployment(0, 0), Deployment(1, 1)],
         diverged_step=2,
