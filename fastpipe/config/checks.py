@@ -267,6 +267,10 @@ def _scale(config: Config, broken: set[Key], target: Target) -> Found:
             if source not in sources:
                 hint = nearest(source, sources)
                 yield (*key, "rates", name, source), f"no arm uses a source {source!r}; {hint}"
+    for name in target.scale.arms:
+        if name not in target.study.arms:
+            hint = nearest(name, target.study.arms)
+            yield (*key, "arms", name), f"there is no arm {name!r}; {hint}"
     yield from _scale_overrides(target)
     used = {
         "sources": sources,
@@ -327,7 +331,7 @@ def _arm(config: Config, broken: set[Key], target: Target, name: str, arm: Arm) 
     if message := _missing(config, broken, "recipes", arm.recipe):
         yield (*key, "recipe"), message
     datasets = [target.scale.rename.get(dataset, dataset) for dataset in arm.targets]
-    yield from _arm_recipe(config, target, key, arm, datasets)
+    yield from _arm_recipe(config, target, key, name, arm, datasets)
     for source in dict.fromkeys(snapshot.source for snapshot in snapshots):
         for index, dataset in enumerate(datasets):
             for message in _misfit(config, config.sources[source], dataset):
@@ -350,34 +354,43 @@ def _snapshots(
         return [], str(error)
 
 
-def _arm_recipe(config: Config, target: Target, key: Key, arm: Arm, datasets: list[str]) -> Found:
+def _arm_recipe(
+    config: Config, target: Target, key: Key, name: str, arm: Arm, datasets: list[str]
+) -> Found:
     base = config.recipes.get(arm.recipe, Recipe())
     valid = not list(_scale_overrides(target))
     found: dict[tuple[Key, str], None] = {}
     for source in dict.fromkeys(text.partition("@")[0] for text in arm.snapshots):
-        own = list(_arm_overrides(target, key, arm, base, source))
+        own = list(_arm_overrides(target, key, name, arm, base, source))
         found |= dict.fromkeys(own)
         if arm.recipe not in config.recipes or not valid or own:
             continue
         for index, written in enumerate(arm.targets):
-            changes = arm_overrides(target.scale, arm, source, written)
+            changes = arm_overrides(target.scale, name, arm, source, written)
             where = ((*key, "targets", index), datasets[index])
             found |= dict.fromkeys(_arm_variants(config, key, arm.recipe, changes, where))
     yield from found
 
 
-def _arm_overrides(target: Target, key: Key, arm: Arm, base: Recipe, source: str) -> Found:
+def _arm_overrides(
+    target: Target, key: Key, name: str, arm: Arm, base: Recipe, source: str
+) -> Found:
     """What is wrong with an arm's overrides on their own, as they are for one source."""
-    if BOTH_RATES in arm.overrides and (twice := {"alpha", "beta"} & arm.overrides.keys()):
-        yield (*key, "overrides", min(twice)), f"{BOTH_RATES} sets it already"
-    for field, value in arm.overrides.items():
-        try:
-            changed = with_rates(target.scale, source, {field: value})[field]
-        except ValueError as error:
-            yield (*key, "overrides", field), str(error)
-            continue
-        for message in _override(base, field, changed):
-            yield (*key, "overrides", field), message
+    of_scale = ("studies", target.study_name, "scales", target.scale_name, "arms", name)
+    for place, overrides in (
+        ((*key, "overrides"), arm.overrides),
+        (of_scale, target.scale.arms.get(name, {})),
+    ):
+        if BOTH_RATES in overrides and (twice := {"alpha", "beta"} & overrides.keys()):
+            yield (*place, min(twice)), f"{BOTH_RATES} sets it already"
+        for field, value in overrides.items():
+            try:
+                changed = with_rates(target.scale, source, {field: value})[field]
+            except ValueError as error:
+                yield (*place, field), str(error)
+                continue
+            for message in _override(base, field, changed):
+                yield (*place, field), message
 
 
 def _arm_variants(

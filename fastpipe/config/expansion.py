@@ -136,7 +136,7 @@ def _arm(config: Config, target: Target, name: str, arm: Arm) -> Iterator[Runs]:
         for text in arm.snapshots
         for snapshot in parse_snapshot(config, renamed(scale, text))
         for dataset in arm.targets
-        for changes in [arm_overrides(scale, arm, _source(text), dataset)]
+        for changes in [arm_overrides(scale, name, arm, _source(text), dataset)]
     }
     for number in range(len(next(iter(places.values())))):
         for (snapshot, dataset), found in places.items():
@@ -145,7 +145,7 @@ def _arm(config: Config, target: Target, name: str, arm: Arm) -> Iterator[Runs]:
 
 
 def arm_overrides(
-    scale: Scale, arm: Arm, source: str, target: str
+    scale: Scale, name: str, arm: Arm, source: str, target: str
 ) -> dict[str, Scalar | list[Scalar]]:
     """What an arm changes in its recipe from a source on a target (by their names in the arm).
 
@@ -157,7 +157,8 @@ def arm_overrides(
         for field, value in scale.overrides.items()
     }
     changed = {field: value for field, value in general.items() if value is not None}
-    return changed | with_rates(scale, source, arm.overrides)
+    own = arm.overrides | scale.arms.get(name, {})
+    return changed | with_rates(scale, source, own)
 
 
 def _source(snapshot: str) -> str:

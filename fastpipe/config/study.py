@@ -61,6 +61,10 @@ class Scale(Model):
     target (by its name in the arms)."""
 
 
+    arms: dict[str, dict[str, Override]] = Field(default_factory=dict)
+    """Arm → overrides that take the place of its own at this scale, such as a grid's rates."""
+
+
 class Study(Model):
     """Arms and what is drawn from them."""
 

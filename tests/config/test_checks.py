@@ -189,6 +189,19 @@ def test_what_a_scale_renames_is_checked_there(problems: Problems) -> None:
     assert found == []
 
 
+def test_overrides_of_single_arms_at_a_scale_are_checked_there(problems: Problems) -> None:
+    assert [
+        message.partition("studies.")[2]
+        for message in problems(
+            scale("arms: {first: {stepz: 1, lr: [0.1, 0.2], alpha: 0.1}, frist: {steps: 9}}")
+        )
+    ] == [
+        "demo.scales.big.arms.first.stepz: recipes have no field 'stepz'; did you mean 'steps'?",
+        "demo.scales.big.arms.first.alpha: lr sets it already",
+        "demo.scales.big.arms.frist: there is no arm 'frist'; did you mean 'first'?",
+    ]
+
+
 def test_one_wrong_entry_is_told_once_however_many_arms_use_it(problems: Problems) -> None:
     other = "studies: {demo: {arms: {more: {recipe: fast, snapshots: [net@0], targets: [near]}}}}"
     assert len(problems(other, scale("overrides: {stepz: 1}"))) == 1

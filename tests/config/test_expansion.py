@@ -273,3 +273,31 @@ def test_places_that_a_scale_makes_one_run_once(config: Make) -> None:
         ("other@1", "own", 0.3),
         ("other@1", "own", 0.9),
     ]
+
+
+def test_lr_is_both_rates_and_sweeps_them_together() -> None:
+    found = list(variants("r", Recipe(), {"lr": [0.1, 0.2], "momentum": [0.9, 0]}))
+    assert [(recipe.alpha, recipe.beta, recipe.momentum) for _, _, recipe in found] == [
+        (0.1, 0.1, 0.9),
+        (0.1, 0.1, 0.0),
+        (0.2, 0.2, 0.9),
+        (0.2, 0.2, 0.0),
+    ]
+    assert [name for _, name, _ in found][:2] == [
+        "r+alpha=0.1+beta=0.1",
+        "r+alpha=0.1+beta=0.1+momentum=0",
+    ]
+    assert found[1][0] == "+alpha=0.1+beta=0.1+momentum=0"
+
+
+def test_a_scale_may_give_an_arm_another_grid(config: Make) -> None:
+    study = """
+studies:
+  demo:
+    scales: {demo: {}, big: {arms: {first: {lr: [0.3, 0.4, 0.5]}}}}
+    arms: {first: {overrides: {lr: [0.1, 0.2], momentum: 0.5}}}
+"""
+    made = config(study)
+    rates = lambda target: [(r.recipe.alpha, r.recipe.momentum) for r in runs(made, target)]  # noqa: E731
+    assert set(rates("demo")) == {(0.1, 0.5), (0.2, 0.5)}
+    assert set(rates("demo-big")) == {(0.3, 0.5), (0.4, 0.5), (0.5, 0.5)}
