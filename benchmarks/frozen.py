@@ -49,7 +49,9 @@ def _pack(remember: bool, flip: bool) -> Callable[[], None]:
 
     def train_pack() -> None:
         evaluator = Evaluator(net)
-        frozen = FrozenFeatures(net, train, val, augmentation=Augmentation(flip), evaluator=evaluator, remember=remember)
+        frozen = FrozenFeatures(
+            net, train, val, augmentation=Augmentation(flip), evaluator=evaluator, remember=remember
+        )
         for seed in range(SEEDS):
             task = Task("benchmark", CLASSES, train, val)
             FineTuning(net, recipe, task, seed, evaluator, frozen).run(lambda step, state: None)

@@ -1,5 +1,6 @@
 """Stage `finetune`: a pack of runs, the same snapshot, target and recipe under several seeds."""
 
+import json
 import math
 import os
 import shutil
@@ -21,7 +22,7 @@ from fastpipe.config.model import Model
 from fastpipe.config.recipe import Recipe
 from fastpipe.data.streams import generator
 from fastpipe.evaluation.inference import Evaluator
-from fastpipe.files import digest, read_json, write_json
+from fastpipe.files import digest
 from fastpipe.models.backbones import check_size
 from fastpipe.models.checkpoint import load_into, load_tensors, save_tensors
 from fastpipe.models.compute import Resolved, claim_gpu, resolve
@@ -191,7 +192,9 @@ class _Pack:
         run = self._finished(finished)
         if run is None:
             run = self._train(seed, progress)
-            write_json(finished, run.as_json())
+            # Not forced to the disk, which would take 1 % of a short run: if a crash tears the
+            # file, it does not parse, and the run is repeated.
+            finished.write_text(json.dumps(run.as_json()))
             shutil.rmtree(self._saves(seed))
         progress.reach((self.spec.seeds.index(seed) + 1) * self.spec.recipe.steps)
         return run
@@ -258,9 +261,10 @@ class _Pack:
         return run
 
     def _finished(self, record: Path) -> _Run | None:
-        if not record.exists():
+        try:
+            run = _Run.from_json(json.loads(record.read_bytes()))
+        except (FileNotFoundError, ValueError):
             return None
-        run = _Run.from_json(read_json(record))
         return run if self._whole(run) else None
 
     def _whole(self, run: _Run) -> bool:

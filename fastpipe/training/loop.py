@@ -172,9 +172,7 @@ class FineTuning:
         finite = not self._prompt or math.isfinite(loss.item())
         look = None
         if finite and step in self._looked_at:
-            look = Look(
-                self.network, features, logits, labels, self._source, self._body_moves
-            )
+            look = Look(self.network, features, logits, labels, self._source, self._body_moves)
         if finite and self.optimiser is not None:
             if loss.requires_grad:
                 loss.backward()

@@ -138,9 +138,7 @@ def test_resized_crops_are_distributed_as_torchvisions():
     ours = crop_boxes("resized", count, size, size, "d", 0, 1)
     torch.manual_seed(0)
     image = torch.zeros(1, size, size)
-    drawn = [
-        RandomResizedCrop.get_params(image, [0.08, 1.0], [3 / 4, 4 / 3]) for _ in range(count)
-    ]
+    drawn = [RandomResizedCrop.get_params(image, [0.08, 1.0], [3 / 4, 4 / 3]) for _ in range(count)]
     theirs = torch.tensor(drawn, dtype=torch.float32).T
 
     def quantities(top, left, height, width):

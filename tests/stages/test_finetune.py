@@ -242,6 +242,34 @@ def test_distance_travelled_is_that_of_the_state_deployed_last(pack):
         assert expected > 0.1
 
 
+def test_final_deploys_the_state_after_the_last_step(pack):
+    out = pack(steps=30, protocol="final", schedule="step", optimiser="nesterov")
+    assert {(row["step"], row["deployed_step"]) for row in rows(out, "deployments")} == {(30, 30)}
+    names = {path.name for path in (out / "states").iterdir()}
+    assert names == {"seed-0-step-30.safetensors", "seed-1-step-30.safetensors"}
+    source = {n: p.detach() for n, p in network().named_parameters() if n.startswith("body.")}
+    for run in rows(out, "runs"):
+        state = load_file(out / "states" / f"seed-{run['seed']}-step-30.safetensors")
+        moved = torch.cat([(state[name] - source[name]).flatten() for name in source]).norm()
+        looks = [row for row in rows(out, "dynamics") if row["seed"] == run["seed"]]
+        assert [row["step"] for row in looks][:4] == [1, 3, 4, 6]
+        assert looks[-1]["body_distance"] == pytest.approx(moved.item(), rel=1e-5)
+        assert run["body_distance"] == pytest.approx(moved.item(), rel=1e-5)
+
+
+def test_final_deploys_the_start_of_a_diverged_run(pack):
+    out = pack(seeds=[0], protocol="final", head_sigma=1e38, head_init="normal")
+    (run,) = rows(out, "runs")
+    assert (run["status"], run["body_distance"]) == ("diverged", 0.0)
+    assert [(row["step"], row["deployed_step"]) for row in rows(out, "deployments")] == [(15, 0)]
+    assert [p.name for p in (out / "states").iterdir()] == ["seed-0-step-0.safetensors"]
+
+
+def test_images_of_a_split_smaller_than_a_batch(pack):
+    out = pack(seeds=[0], steps=2, batches="shuffled", batch_size=500)
+    assert rows(out, "runs")[0]["images"] == 2 * 400
+
+
 def test_warm_up_is_reported(pack):
     out = pack(steps=40, warmup="frozen-stats", warmup_gain=0.9, seeds=[0])
     assert rows(out, "runs")[0]["warmup_end_step"] == 15
@@ -418,7 +446,12 @@ def test_killed_and_started_again_gives_the_same_bytes(pack, snapshot, digits, t
 
 @pytest.mark.parametrize(
     ("what", "repeated"),
-    [("seed-1/*.safetensors", 33), ("states/seed-0-*", 45), ("states/seed-1-*", 33)],
+    [
+        ("seed-1/*.safetensors", 33),
+        ("seed-0.json", 45),
+        ("states/seed-0-*", 45),
+        ("states/seed-1-*", 33),
+    ],
 )
 def test_what_was_damaged_meanwhile_is_computed_anew(pack, tmp_path, monkeypatch, what, repeated):
     note = resumption.StepLog.note
@@ -467,6 +500,30 @@ def test_without_hard_links_states_are_copied(pack, monkeypatch):
 
     monkeypatch.setattr(os, "link", refuse)
     assert contents(pack("copied")) == linked
+
+
+FINAL = {"seeds": [0, 1, 2], "steps": 40, "protocol": "final", "optimiser": "nesterov"} | {
+    "schedule": "step", "weight_decay": 0.1, "regulariser": "l2-sp", "decay_form": "decoupled",
+    "batches": "shuffled", "crop": "resized", "colour_jitter": 0.3, "bn_momentum": 0.8,
+}  # fmt: skip
+
+
+def test_all_of_a_recipe_survives_an_interruption(pack, monkeypatch):
+    note = resumption.StepLog.note
+
+    def interrupt(self, run, step):
+        note(self, run, step)
+        if (run, step) == (1, 33):
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(resumption.StepLog, "note", interrupt)
+        patch.setattr(resumption, "LEAST_INTERVAL_SECONDS", 0.0)
+        patch.setattr(resumption, "LARGEST_SHARE", 1e9)
+        pack("killed", **FINAL)
+    resumed = pack("killed", **FINAL)
+    assert read_json(resumed / "finetune.timing.json")["repeated_steps"] == 1  # saved at 32
+    assert contents(resumed) == contents(pack("undisturbed", **FINAL))
 
 
 def test_nothing_is_left_in_the_work_folder(pack, tmp_path):

@@ -18,7 +18,12 @@ def run(network, task, *, remember=True, seed=0, cache=None, **recipe):
     recipe = Recipe(**({"steps": 60, "batch_size": 50, "alpha": 0.1, "beta": 0.05} | recipe))
     evaluator = Evaluator(network)
     cache = cache or FrozenFeatures(
-        network, task.train, task.val, augmentation=augmentation(recipe), evaluator=evaluator, remember=remember
+        network,
+        task.train,
+        task.val,
+        augmentation=augmentation(recipe),
+        evaluator=evaluator,
+        remember=remember,
     )
     training = FineTuning(network, recipe, task, seed, evaluator, cache)
     training.run(lambda step, state: None)
@@ -78,7 +83,9 @@ def test_crops_are_computed_at_each_step(network, task):
 def test_seeds_share_what_was_computed(network, task):
     net = network()
     evaluator = Evaluator(net)
-    shared = FrozenFeatures(net, task.train, task.val, augmentation=Augmentation(True), evaluator=evaluator)
+    shared = FrozenFeatures(
+        net, task.train, task.val, augmentation=Augmentation(True), evaluator=evaluator
+    )
     start = copy_state(net)
     for seed in (0, 1):
         net.load_state_dict(start)
@@ -91,7 +98,12 @@ def test_each_view_is_computed_once_and_only_if_needed(network, task, monkeypatc
     monkeypatch.setattr(frozen, "_AHEAD_IMAGES", 100)
     net, passed = network(), []
     cache = FrozenFeatures(
-        net, task.train, task.val, augmentation=Augmentation(True), evaluator=Evaluator(net), remember=True
+        net,
+        task.train,
+        task.val,
+        augmentation=Augmentation(True),
+        evaluator=Evaluator(net),
+        remember=True,
     )
     compute = cache._compute
     monkeypatch.setattr(cache, "_compute", lambda v: passed.append(v) or compute(v))
@@ -105,7 +117,9 @@ def test_each_view_is_computed_once_and_only_if_needed(network, task, monkeypatc
 def test_too_many_features_are_computed_each_time(network, task, monkeypatch):
     monkeypatch.setattr(frozen, "_LARGEST_BYTES", 1000)
     net = network()
-    cache = FrozenFeatures(net, task.train, task.val, augmentation=Augmentation(), evaluator=Evaluator(net))
+    cache = FrozenFeatures(
+        net, task.train, task.val, augmentation=Augmentation(), evaluator=Evaluator(net)
+    )
     assert not cache._remember
     assert run(net, task, cache=cache, **EXTRACTION).history.updates == 60
 

@@ -134,8 +134,8 @@ def test_the_velocity_outlives_a_milestone_if_it_is_kept(kind):
     body = nn.Parameter(torch.tensor([0.0], dtype=torch.float64))
     optimiser = build_optimiser([], [body], kind=kind, alpha=0, beta=0.1, momentum=0.9)
     theta = velocity = 0.0
-    factors = [1.0, 1.0, 0.1, 0.1, 0.05]
-    for before, now, gradient in zip([1.0, *factors], factors, (1.0, -2.0, 0.5, 1.0, 3.0)):
+    factors, gradients = [1.0, 1.0, 0.1, 0.1, 0.05], [1.0, -2.0, 0.5, 1.0, 3.0]
+    for before, now, gradient in zip([1.0, *factors[:-1]], factors, gradients, strict=True):
         set_rates(optimiser, now, before, keep_velocity=True)
         body.grad = torch.tensor([gradient], dtype=torch.float64)
         optimiser.step()
