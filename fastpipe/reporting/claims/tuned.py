@@ -5,7 +5,7 @@ read off afterwards. Recipes are chosen by their fields and the roles of their a
 A study may use its own arms and those of the studies that it includes.
 """
 
-__all__ = ["BEST_ELR", "DEFAULTS", "GRID", "PLACE", "SIDES", "TUNED", "best"]
+__all__ = ["BEST_ELR", "DEFAULTS", "GRID", "PLACE", "SIDES", "SIDE_MEANS", "TUNED", "best"]
 
 PLACE = "study, source, epoch, target, scratch"
 """What is tuned: fine-tuning from a snapshot to a target, or training from scratch on it."""
@@ -46,9 +46,9 @@ GRID = """
         FROM grid WHERE val_top1 IS NOT NULL GROUP BY ALL
     )
 """
-"""`grid`: runs with the fields of their recipes, those of fine-tuning from the last snapshot of each
-source; only recipes with an effective learning rate. `scratch`: trained from random weights.
-`tried`: one row for each recipe, with its mean validation accuracy over seeds and no test result."""
+"""`grid`: runs with the fields of their recipes, those of fine-tuning from the last snapshot of
+each source; only recipes with an effective learning rate. `scratch`: trained from random weights.
+`tried`: one row for each recipe, with its mean validation accuracy over seeds, no test result."""
 
 
 def best(name: str, *by: str, among: str = "tried") -> str:
@@ -83,7 +83,7 @@ DEFAULTS = f"""
     )
 """
 """`defaults` (after `GRID`): runs at the settings that one would use without tuning. The arm with
-role `baseline`; from scratch, for which there is no such role, the arm that the study lists first."""
+role `baseline`; from scratch, for which there is no such role, the first arm of the study."""
 
 SIDES = """
     sides AS (
@@ -95,5 +95,25 @@ SIDES = """
         WINDOW own AS (PARTITION BY study, source, epoch)
     )
 """
-"""`sides` (after `GRID`): whether a target is more or less similar to the source than the median of
-the study's targets; with an odd number of targets the median itself is on neither side."""
+"""`sides` (after `GRID`): whether a target is more or less similar to the source than the median
+of the study's targets; with an odd number of targets the median itself is on neither side."""
+
+SIDE_MEANS = f"""
+    {SIDES},
+    named AS (
+        SELECT study, source, epoch, side, count(*) AS targets,
+            side || ': ' || string_agg(target, ', ' ORDER BY similarity DESC) AS names
+        FROM sides WHERE side IS NOT NULL GROUP BY ALL
+    ),
+    side_means AS (
+        SELECT study, source, epoch, side, names, what, seed,
+            -- a seed that lacks a target has another mean
+            CASE WHEN count(value) = any_value(targets) THEN avg(value) END AS value
+        FROM differences
+        JOIN sides USING (study, source, epoch, target)
+        JOIN named USING (study, source, epoch, side)
+        GROUP BY ALL
+    )
+"""
+"""`side_means` (after `GRID` and a table `differences` of study, source, epoch, target, what, seed,
+value): for each seed the mean difference over the similar targets, and over the dissimilar."""
