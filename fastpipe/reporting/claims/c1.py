@@ -18,10 +18,10 @@ CLAIM = Claim(
     title="At one learning rate, momentum helps dissimilar targets and hurts similar ones",
     says=(
         "“zero momentum sometimes work better for fine-tuning on tasks that are similar with the "
-        "source domain, while nonzero momentum works better for target domains that are different”. "
-        "Its own tables are less clear: without momentum Birds, third most similar to ImageNet, "
-        "gains 0.7 points at η = 0.01 and loses 1.0 at 0.005 (Table 2); from iNat, Caltech, third "
-        "most similar, loses 1.4 while Dogs, the next, gains 0.9 (Table 3)"
+        "source domain, while nonzero momentum works better for target domains that are "
+        "different”. Its own tables are less clear: without momentum Birds, third most similar "
+        "to ImageNet, gains 0.7 points at η = 0.01 and loses 1.0 at 0.005 (Table 2); from iNat, "
+        "Caltech, third most similar, loses 1.4 while Dogs, the next, gains 0.9 (Table 3)"
     ),
     measured=(
         "At the default learning rate, test accuracy with momentum 0 minus 0.9, all else equal, "

@@ -15,16 +15,16 @@ CLAIM = Claim(
     section="§3.3, Fig. 4a–c and Table 4",
     title="Which targets need a larger effective learning rate does not depend on the network",
     says=(
-        "“Similar observations can be made on DenseNets and MobileNet. Though the optimal ELR value "
-        "is different, the relative order of domain similarity is consistent and architecture "
-        "agnostic”. Its Table 4 has Aircrafts above Flowers for ResNet and MobileNet and below for "
-        "DenseNet"
+        "“Similar observations can be made on DenseNets and MobileNet. Though the optimal ELR "
+        "value is different, the relative order of domain similarity is consistent and "
+        "architecture agnostic”. Its Table 4 has Aircrafts above Flowers for ResNet and "
+        "MobileNet and below for DenseNet"
     ),
     measured=(
         "Kendall's W of targets' best effective learning rates (by mean validation accuracy over "
-        "seeds, among the recipes that all networks tried) between networks pretrained on the same "
-        "images: 1 is full agreement, one over the number of networks is chance, and it should be "
-        "above. The unit is a target; ties share ranks"
+        "seeds, among the recipes that all networks tried) between networks pretrained on the "
+        "same images: 1 is full agreement, one over the number of networks is chance, and it "
+        "should be above. The unit is a target; ties share ranks"
     ),
     parts=(
         Part(

@@ -16,16 +16,16 @@ CLAIM = Claim(
     section="App. E, Figs 11 and 12, Table 6",
     title="Without momentum, strong augmentation no longer hurts on similar targets",
     says=(
-        "Random resized crops with the default settings lead “to overfitting for Dogs …. However, "
-        "when momentum is disabled, the overfitting disappears for Dogs and Caltech”. In its Table "
-        "6, against plain random crops at η = 0.01, that gains 5.6 and 3.2 points, but also 4.1 on "
-        "Cars and 4.3 on Aircrafts, which are dissimilar"
+        "Random resized crops with the default settings lead “to overfitting for Dogs …. "
+        "However, when momentum is disabled, the overfitting disappears for Dogs and Caltech”. "
+        "In its Table 6, against plain random crops at η = 0.01, that gains 5.6 and 3.2 points, "
+        "but also 4.1 on Cars and 4.3 on Aircrafts, which are dissimilar"
     ),
     measured=(
-        "Test accuracy lost by resized crops against none (and no colour jitter) with momentum 0.9, "
-        "minus the same loss with momentum 0, at each learning rate; it should be above 0. The unit "
-        "is a seed (mean over targets above the median similarity of the study's targets), so this "
-        "speaks about these targets"
+        "Test accuracy lost by resized crops against none (and no colour jitter) with momentum "
+        "0.9, minus the same loss with momentum 0, at each learning rate; it should be above 0. "
+        "The unit is a seed (mean over targets above the median similarity of the study's "
+        "targets), so this speaks about these targets"
     ),
     parts=(
         Part(

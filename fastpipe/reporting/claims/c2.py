@@ -17,10 +17,10 @@ CLAIM = Claim(
     ),
     measured=(
         "At each effective learning rate η/(1 − m) that both momenta have: test accuracy with "
-        "momentum 0 minus 0.9, each with the weight decay that validates best (one choice for all "
-        "seeds); within 1 point of 0 on average over targets. The unit is a target (mean over its "
-        "seeds), for each source on its own, so targets that differ among themselves widen the "
-        "interval"
+        "momentum 0 minus 0.9, each with the weight decay that validates best (one choice for "
+        "all seeds); within 1 point of 0 on average over targets. The unit is a target (mean "
+        "over its seeds), for each source on its own, so targets that differ among themselves "
+        "widen the interval"
     ),
     parts=(
         Part(

@@ -13,16 +13,16 @@ CLAIM = Claim(
     title="The more similar source and target, the smaller the best effective learning rate",
     says=(
         "“Generally, the more similar the two domains, the smaller the optimal ELR. Though it is "
-        "not strictly corresponding”. Indeed: in its Table 4, Caltech is the most similar to ImageNet, "
-        "but Dogs has the smallest best rate; and Cars, third most similar to Places-365, has the "
-        "largest there, 1.0"
+        "not strictly corresponding”. Indeed: in its Table 4, Caltech is the most similar to "
+        "ImageNet, but Dogs has the smallest best rate; and Cars, third most similar to "
+        "Places-365, has the largest there, 1.0"
     ),
     measured=(
         "Best effective learning rate: that of the recipe with the best mean validation accuracy "
-        "over seeds (of equals the smallest). Spearman correlation of domain similarity with minus "
-        "its logarithm over pairs of source and target, which should be above 0. Pairs, not seeds, "
-        "are the units; since they share sources and targets, whole sources and targets are "
-        "exchanged for p"
+        "over seeds (of equals the smallest). Spearman correlation of domain similarity with "
+        "minus its logarithm over pairs of source and target, which should be above 0. Pairs, "
+        "not seeds, are the units; since they share sources and targets, whole sources and "
+        "targets are exchanged for p"
     ),
     parts=(
         Part(

@@ -16,15 +16,15 @@ CLAIM = Claim(
     section="§3.3, Fig. 5",
     title="The more similar source and target, the larger the best effective weight decay",
     says=(
-        "“The optimal effective weight decay is larger when the source domain is similar with the "
-        "target domain”"
+        "“The optimal effective weight decay is larger when the source domain is similar with "
+        "the target domain”"
     ),
     measured=(
-        "Best λ′ = λ/η: that of the recipe with the best mean validation accuracy over seeds, among "
-        "those with λ above 0. Spearman correlation of domain similarity with its logarithm over "
-        "pairs of source and target, which should be above 0. Where the grid has one λ above 0, "
-        "this says no more than that the best learning rate is smaller. Pairs, not seeds, are the "
-        "units; whole sources and targets are exchanged for p"
+        "Best λ′ = λ/η: that of the recipe with the best mean validation accuracy over seeds, "
+        "among those with λ above 0. Spearman correlation of domain similarity with its "
+        "logarithm over pairs of source and target, which should be above 0. Where the grid has "
+        "one λ above 0, this says no more than that the best learning rate is smaller. Pairs, "
+        "not seeds, are the units; whole sources and targets are exchanged for p"
     ),
     parts=(
         Part(

@@ -12,16 +12,16 @@ CLAIM = Claim(
     section="App. F, Table 8",
     title="With tuned settings, training from scratch comes closer to fine-tuning",
     says=(
-        "With tuned hyperparameters “training from scratch surpass the default fine-tuning result "
-        "on Cars and Aircrafts and the gap between fine-tuning and training from scratch is much "
-        "smaller”. In its Table 8 the gap shrinks on all 7 targets and from all 3 sources, but from "
-        "ImageNet to Dogs by 1.6 of 21 points only"
+        "With tuned hyperparameters “training from scratch surpass the default fine-tuning "
+        "result on Cars and Aircrafts and the gap between fine-tuning and training from scratch "
+        "is much smaller”. In its Table 8 the gap shrinks on all 7 targets and from all 3 "
+        "sources, but from ImageNet to Dogs by 1.6 of 21 points only"
     ),
     measured=(
-        "Gap in test accuracy between fine-tuning and training from scratch: with default settings "
-        "(fine-tuning: the study's baseline; scratch: its first scratch arm) minus with those that "
-        "validate best, one choice for all seeds; it should be above 0. The unit is a seed, for "
-        "each source and target"
+        "Gap in test accuracy between fine-tuning and training from scratch: with default "
+        "settings (fine-tuning: the study's baseline; scratch: its first scratch arm) minus with "
+        "those that validate best, one choice for all seeds; it should be above 0. The unit is a "
+        "seed, for each source and target"
     ),
     parts=(
         Part(

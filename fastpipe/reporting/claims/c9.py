@@ -13,11 +13,11 @@ __all__ = ["CLAIM"]
 
 _PAIRS = f"""
     {GRID},
-    both AS (
+    offered AS (
         SELECT study, target, elr FROM tried
         GROUP BY ALL HAVING bool_or(scratch) AND bool_or(NOT scratch)
     ),
-    shared AS (SELECT grid.* FROM grid JOIN both USING (study, target, elr)),
+    shared AS (SELECT grid.* FROM grid JOIN offered USING (study, target, elr)),
     {best("own", "seed", among="shared")},
     paired AS (
         SELECT study, fine.source, fine.epoch, target, seed,
@@ -55,14 +55,15 @@ CLAIM = Claim(
     title="From scratch, one large effective learning rate suits all targets",
     says=(
         "“the optimal ELR for training from scratch is much larger and very similar across "
-        "different target datasets”. Its grid from scratch has three rates within one decade, for "
-        "fine-tuning six over three decades"
+        "different target datasets”. Its grid from scratch has three rates within one decade, "
+        "for fine-tuning six over three decades"
     ),
     measured=(
-        "Best effective learning rate of each target by each seed's own validation accuracy, among "
-        "the rates that both grids have. Standard deviation of its logarithm over targets: "
-        "fine-tuned minus scratch, which should be above 0; and its mean: scratch minus fine-tuned, "
-        "which should be above 0. The unit is a seed, so this speaks about these targets"
+        "Best effective learning rate of each target by each seed's own validation accuracy, "
+        "among the rates that both grids have. Standard deviation of its logarithm over targets: "
+        "fine-tuned minus scratch, which should be above 0; and its mean: scratch minus "
+        "fine-tuned, which should be above 0. The unit is a seed, so this speaks about these "
+        "targets"
     ),
     parts=(
         Part(

@@ -103,7 +103,7 @@ SIDE_MEANS = f"""
     named AS (
         SELECT study, source, epoch, side, count(*) AS targets,
             side || ': ' || string_agg(target, ', ' ORDER BY similarity DESC) AS names
-        FROM sides WHERE side IS NOT NULL GROUP BY ALL
+        FROM sides WHERE side IS NOT NULL GROUP BY study, source, epoch, side
     ),
     side_means AS (
         SELECT study, source, epoch, side, names, what, seed,
