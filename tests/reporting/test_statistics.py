@@ -342,9 +342,7 @@ class TestPairs:
         x = np.arange(18.0).reshape(3, 6) ** 2
         found = PairCorrelation()(pair_rows(x, np.sqrt(x)))
         assert (found.value, found.low, found.high) == pytest.approx((1, 1, 1))
-        assert found.p == pytest.approx(
-            2 / (6 * 720)
-        )  # all reversed, it is as far on the other side
+        assert found.p == pytest.approx(2 / (6 * 720))  # and reversed, as far
 
     def test_a_target_that_a_source_lacks_is_left_out(self):
         x, y = two_way(9, sources=2, targets=6)
