@@ -33,6 +33,7 @@ class Laboratory:
         self._connection = duckdb.connect(str(self._path))
         folder = Path(build.__file__).parent
         self._connection.execute((folder / "schema.sql").read_text())
+        self._connection.execute("BEGIN")  # a transaction for each row would be slow
         self._views = (folder / "views.sql").read_text()
         self._places: dict[str, Row] = {}
         self._studies: dict[str, list[str]] = {}
@@ -93,6 +94,7 @@ class Laboratory:
                 includes=self._includes.get(study, []),
             )  # fmt: skip
         self._connection.execute(self._views)
+        self._connection.execute("COMMIT")
         self._connection.close()
         with Tables(self._path, self._scratch()) as tables:
             return judge_claims(tables, [CLAIMS[id] for id in claims])
