@@ -60,8 +60,9 @@ def plus_minus(value: float | None, half_width: float | None, form: str) -> str:
 
 
 def difference(value: float | None, unit: str) -> str:
-    """An estimate in the unit of a claim: differences (points, area, distance) with their sign,
-    ratios ("×3.21"), slopes, and deviations from an exact value ("+1.2e−07")."""
+    """An estimate in the unit of a claim: differences (points, area, distance, decades) and
+    correlations with their sign, ratios ("×3.21"), slopes, and deviations from an exact value
+    ("+1.2e−07")."""
     if value is None:
         return "–"
     if unit == "ratio":
@@ -70,7 +71,10 @@ def difference(value: float | None, unit: str) -> str:
         return _signed(value, 2)
     if unit == "deviation":
         return "0" if value == 0 else f"{value:+.1e}".replace("-", MINUS)
-    scaled, digits = {"points": (100 * value, 1), "area": (value, 3), "distance": (value, 2)}[unit]
+    scaled, digits = {
+        "points": (100 * value, 1), "area": (value, 3), "distance": (value, 2),
+        "correlation": (value, 2), "decades": (value, 2),
+    }[unit]  # fmt: skip
     text = f"{abs(scaled):.{digits}f}"
     sign = "" if not float(text) else ("+" if scaled > 0 else MINUS)
     return f"{sign}{text}"

@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import permutations
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -16,11 +17,14 @@ from scipy import special
 
 __all__ = [
     "LEVEL",
+    "Concordance",
     "Equivalence",
     "Estimate",
     "ExactCheck",
     "Interaction",
     "NonInferiority",
+    "PairCorrelation",
+    "PairSlope",
     "PairedDifference",
     "RankCorrelation",
     "Ratio",
@@ -31,6 +35,8 @@ __all__ = [
 LEVEL = 0.05
 PAIRS_FOR_BOOTSTRAP = 10
 RESAMPLES = 9_999
+ASSIGNMENTS = 50_000
+"""Exchanges of sources and targets that are all tried; of more a sample."""
 NOTHING = 1e-12
 """What rounding leaves of a difference between equal numbers, relative to their size."""
 
@@ -42,7 +48,8 @@ class Estimate:
     """What the runs say about one contrast."""
 
     pairs: int
-    """Pairs of runs; of a rank correlation points; of an exact check values."""
+    """Pairs of runs; of a rank correlation points; of an exact check values; of what is computed
+    over pairs, pairs of source and target; of a concordance targets."""
     value: float | None
     low: float | None
     """Lower end of the 95 % interval; None with fewer than two pairs. Of an exact check: the
@@ -237,6 +244,141 @@ class RankCorrelation(Statistic):
 
 
 @dataclass(frozen=True)
+class _Matrix:
+    """Values of sources (rows) and targets (columns), of the targets that every source has."""
+
+    x: np.ndarray
+    y: np.ndarray
+
+    @classmethod
+    def of(cls, rows: Rows) -> "_Matrix":
+        """From rows with `from_source`, `to_target`, `y` and perhaps `x`."""
+        points = {
+            (row["from_source"], row["to_target"]): (row.get("x", 0.0), row["y"])
+            for row in rows
+            if row.get("x", 0.0) is not None and row["y"] is not None
+        }
+        sources = sorted({source for source, _ in points})
+        targets = sorted({target for _, target in points})
+        whole = [t for t in targets if all((s, t) in points for s in sources)]
+        values = np.array([[points[s, t] for t in whole] for s in sources], dtype=float)
+        x, y = np.moveaxis(values.reshape(len(sources), len(whole), 2), 2, 0)
+        return cls(x, y)
+
+    def without(self, target: int) -> "_Matrix":
+        """All targets but one, by its place."""
+        return _Matrix(np.delete(self.x, target, axis=1), np.delete(self.y, target, axis=1))
+
+
+class _OverPairs(Statistic):
+    """What relates y to x over pairs of a source and a target.
+
+    Pairs that share a source or a target are not independent. So p comes from exchanging whole
+    sources and whole targets of y (a quadratic assignment test, Hubert 1987; two-sided; all ways if
+    there are at most 50,000, else a fixed sample of 9,999), and the interval from leaving out one
+    target at a time (jackknife, Student's t). A target that a source lacks is left out.
+    """
+
+    fewest_pairs = 5
+    fewest_targets: ClassVar[int] = 5
+
+    def __call__(self, rows: Rows) -> Estimate:
+        matrix = _Matrix.of(rows)
+        targets = matrix.y.shape[1]
+        value = self._value(matrix) if targets >= self.fewest_targets else None
+        if value is None:
+            return Estimate(matrix.y.size, None, None, None, None, True, None)
+        x, y = self._scores(matrix.x), self._scores(matrix.y)
+        low, high = self._jackknife(value, [self._value(matrix.without(t)) for t in range(targets)])
+        p = _assignment_test(x, y)
+        return Estimate(matrix.y.size, value, low, high, _pearson(x, y), value >= 0, p)
+
+    @abstractmethod
+    def _scores(self, values: np.ndarray) -> np.ndarray:
+        """What is multiplied: ranks or the values themselves."""
+
+    @abstractmethod
+    def _value(self, matrix: _Matrix) -> float | None:
+        """The estimate; None if it is undefined."""
+
+    def _jackknife(
+        self, value: float, without: Sequence[float | None]
+    ) -> tuple[float | None, float | None]:
+        return _jackknife(value, without)
+
+
+class PairCorrelation(_OverPairs):
+    """Spearman's ρ of x and y over pairs of a source and a target, expected above 0.
+
+    Its interval is made on the scale of Fisher's z.
+    """
+
+    name = "rank correlation over pairs"
+
+    def _scores(self, values: np.ndarray) -> np.ndarray:
+        from scipy import stats  # slow to import, and rarely needed
+
+        return stats.rankdata(values).reshape(values.shape)
+
+    def _value(self, matrix: _Matrix) -> float | None:
+        return _pearson(self._scores(matrix.x), self._scores(matrix.y))
+
+    def _jackknife(
+        self, value: float, without: Sequence[float | None]
+    ) -> tuple[float | None, float | None]:
+        if abs(value) > 1 - NOTHING:
+            return value, value
+        if None in without:
+            return None, None
+        z = [math.atanh(min(max(one, NOTHING - 1), 1 - NOTHING)) for one in without]
+        low, high = _jackknife(math.atanh(value), z)
+        return math.tanh(low), math.tanh(high)
+
+
+class PairSlope(_OverPairs):
+    """Least-squares slope of y on x over pairs of a source and a target, expected above 0.
+
+    Its effect size is Pearson's r.
+    """
+
+    name = "slope over pairs"
+
+    def _scores(self, values: np.ndarray) -> np.ndarray:
+        return values
+
+    def _value(self, matrix: _Matrix) -> float | None:
+        return _slope(np.column_stack([matrix.x.ravel(), matrix.y.ravel()]))
+
+
+@dataclass(frozen=True)
+class Concordance(Statistic):
+    """Kendall's W: how far sources order targets alike by y, from 0 to 1; ties share ranks.
+
+    By chance m orders have W = 1/m on average; it is expected above. p from exchanging targets
+    within each source on its own (a fixed sample of 9,999; two-sided); interval by jackknife over
+    targets. The effect size is the mean Spearman correlation of two sources, (mW − 1)/(m − 1).
+    """
+
+    reference: float
+    """Where reports draw chance: 1/m for the expected number of sources."""
+    name = "Kendall's W"
+    fewest_pairs = 5
+
+    def __call__(self, rows: Rows) -> Estimate:
+        y = _Matrix.of(rows).y
+        orders, targets = y.shape
+        value = _kendall_w(y) if orders >= 2 and targets >= self.fewest_pairs else None
+        if value is None:
+            return Estimate(targets, None, None, None, None, True, None)
+        low, high = _jackknife(value, [_kendall_w(np.delete(y, t, axis=1)) for t in range(targets)])
+        if low is not None:
+            low, high = max(low, 0.0), min(high, 1.0)
+        holds = value > 1 / orders
+        alike = (orders * value - 1) / (orders - 1)
+        return Estimate(targets, value, low, high, alike, holds, _concordance_test(y, above=holds))
+
+
+@dataclass(frozen=True)
 class ExactCheck(Statistic):
     """Every value must lie within a tolerance of what the theory says; no chance, no p.
 
@@ -310,6 +452,80 @@ def _one_sided(values: np.ndarray, bound: float, *, above: bool) -> float | None
 def _two_sided(values: np.ndarray, null: float) -> float | None:
     p = _one_sided(values, null, above=float(values.mean()) >= null)
     return None if p is None else 2 * p
+
+
+def _pearson(x: np.ndarray, y: np.ndarray) -> float | None:
+    """Correlation of two matrices, entry by entry; None if one has a single value."""
+    x, y = x.ravel() - x.mean(), y.ravel() - y.mean()
+    size = math.sqrt(float(x @ x) * float(y @ y))
+    return max(-1.0, min(1.0, float(x @ y) / size)) if size > NOTHING else None
+
+
+def _jackknife(value: float, without: Sequence[float | None]) -> tuple[float | None, float | None]:
+    """95 % interval from the estimates without each unit; None if one of them is undefined."""
+    if None in without:
+        return None, None
+    n = len(without)
+    error = math.sqrt((n - 1) / n * float(np.square(np.array(without) - np.mean(without)).sum()))
+    half = float(special.stdtrit(n - 1, 1 - LEVEL / 2)) * error
+    return value - half, value + half
+
+
+def _assignment_test(x: np.ndarray, y: np.ndarray) -> float | None:
+    """Share of the ways to exchange rows, and columns, of y that relate to x at least as much.
+
+    None if one of the two has a single value.
+    """
+    x = x - x.mean()
+    y = y - y.mean()
+    if not (np.ptp(x) > 0 and np.ptp(y) > 0):
+        return None
+    observed = abs(float((x * y).sum()))
+    reached = observed - NOTHING * float(np.abs(x).max() * np.abs(y).max()) * x.size
+    rows, columns = x.shape
+    if math.factorial(rows) * math.factorial(columns) <= ASSIGNMENTS:
+        orders = np.array(list(permutations(range(columns))))
+        # sums over rows of x[r] · y[s][order], for all pairs of rows and all orders of columns
+        products = np.einsum("rc,soc->ors", x, y[:, orders])
+        sums = [
+            products[:, range(rows), list(swap)].sum(axis=1) for swap in permutations(range(rows))
+        ]
+        return float((np.abs(np.concatenate(sums)) >= reached).mean())
+    random = np.random.default_rng(0)
+    sums = np.array([
+        (x * y[random.permutation(rows)][:, random.permutation(columns)]).sum()
+        for _ in range(RESAMPLES)
+    ])  # fmt: skip
+    return float((1 + (np.abs(sums) >= reached).sum()) / (1 + RESAMPLES))
+
+
+def _kendall_w(y: np.ndarray) -> float | None:
+    """W of the orders in the rows of y (Kendall & Babington Smith 1939), corrected for ties.
+
+    None if each row has a single value.
+    """
+    from scipy import stats  # slow to import, and rarely needed
+
+    (orders, n), ranks = y.shape, stats.rankdata(y, axis=1)
+    ties = sum(int((c**3 - c).sum()) for c in (np.unique(r, return_counts=True)[1] for r in ranks))
+    largest = orders**2 * (n**3 - n) - orders * ties
+    sums = ranks.sum(axis=0)
+    return float(12 * np.square(sums - sums.mean()).sum() / largest) if largest else None
+
+
+def _concordance_test(y: np.ndarray, *, above: bool) -> float:
+    """p of a W as large (small) as that of the rows of y, if their orders were independent."""
+    from scipy import stats  # slow to import, and rarely needed
+
+    ranks, random = stats.rankdata(y, axis=1), np.random.default_rng(0)
+
+    def spread(ranks: np.ndarray) -> float:
+        return float(np.square(ranks.sum(axis=0)).sum())
+
+    drawn = np.array([spread(random.permuted(ranks, axis=1)) for _ in range(RESAMPLES)])
+    observed, slack = spread(ranks), NOTHING * drawn.max()
+    as_far = drawn >= observed - slack if above else drawn <= observed + slack
+    return float(min(1.0, 2 * (1 + as_far.sum()) / (1 + RESAMPLES)))
 
 
 def _bootstrap(

@@ -283,6 +283,8 @@ def test_the_jobs_of_a_study_and_of_those_it_includes(config: Make) -> None:
     names = [[study["name"] for study in spec["studies"]] for spec in specs]
     assert names == [["both", "other", "third"], ["both-big", "other-big", "third"]]
     assert [arm["study"] for arm in specs[1]["arms"]] == ["other-big", "third"]
+    included = [[study["includes"] for study in spec["studies"]] for spec in specs]
+    assert included == [[["other", "third"], [], []], [["other-big", "third"], [], []]]
 
 
 def test_the_graph_of_the_small_study(config: Make) -> None:

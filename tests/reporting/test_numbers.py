@@ -24,6 +24,8 @@ from fastpipe.reporting import numbers
         (numbers.difference(0.111, "points"), "+11.1"),
         (numbers.difference(-0.0004, "points"), "0.0"),
         (numbers.difference(-1.259, "distance"), "−1.26"),
+        (numbers.difference(-0.512, "correlation"), "−0.51"),
+        (numbers.difference(0.477, "decades"), "+0.48"),
         (numbers.difference(3.14159, "ratio"), "×3.14"),
         (numbers.difference(-0.996, "slope"), "−1.00"),
         (numbers.difference(-1.23e-7, "deviation"), "−1.2e−07"),

@@ -1,5 +1,6 @@
 """Statistics against hand-computed numbers and scipy."""
 
+import itertools
 import math
 
 import numpy as np
@@ -9,11 +10,14 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from fastpipe.reporting.statistics import (
+    Concordance,
     Equivalence,
     ExactCheck,
     Interaction,
     NonInferiority,
+    PairCorrelation,
     PairedDifference,
+    PairSlope,
     RankCorrelation,
     Ratio,
     Slope,
@@ -231,3 +235,187 @@ class TestExactCheck:
 
     def test_nothing_to_check(self):
         assert ExactCheck(0.0, 1.0)(rows([None])).value is None
+
+
+# --- over pairs of source and target --------------------------------------------------------------
+
+
+def pair_rows(x, y):
+    """Rows from two matrices, sources × targets."""
+    return [
+        {"from_source": f"s{s}", "to_target": f"t{t}", "seed": None, "x": x[s][t], "y": y[s][t]}
+        for s in range(len(y))
+        for t in range(len(y[0]))
+    ]
+
+
+def two_way(seed, sources=2, targets=5):
+    random = np.random.default_rng(seed)
+    x = random.normal(size=(sources, targets)).round(1)  # with ties
+    return x, (x + random.normal(size=x.shape)).round(1)
+
+
+def literal_exchanges(x, y, statistic):
+    """Two-sided p by exchanging sources and targets of y in all ways, one after the other."""
+    observed = abs(statistic(x.ravel(), y.ravel()))
+    reached = [
+        abs(statistic(x.ravel(), y[list(rows)][:, list(columns)].ravel())) >= observed - 1e-12
+        for rows in itertools.permutations(range(len(y)))
+        for columns in itertools.permutations(range(len(y[0])))
+    ]
+    return np.mean(reached)
+
+
+def covariance(x, y):
+    return float(((x - x.mean()) * (y - y.mean())).sum())
+
+
+class TestPairs:
+    @pytest.mark.parametrize("seed", range(3))
+    def test_correlation_is_scipys_and_p_the_literal_one(self, seed):
+        x, y = two_way(seed)
+        found = PairCorrelation()(pair_rows(x, y))
+        assert found.value == pytest.approx(stats.spearmanr(x.ravel(), y.ravel()).statistic)
+        ranks = [stats.rankdata(m).reshape(m.shape) for m in (x, y)]
+        assert found.p == pytest.approx(literal_exchanges(*ranks, covariance))
+        assert found.pairs == 10
+        assert found.effect_size == pytest.approx(found.value)
+
+    @pytest.mark.parametrize("seed", range(3))
+    def test_slope_is_scipys_and_p_the_literal_one(self, seed):
+        x, y = two_way(seed)
+        found, theirs = PairSlope()(pair_rows(x, y)), stats.linregress(x.ravel(), y.ravel())
+        assert found.value == pytest.approx(theirs.slope)
+        assert found.effect_size == pytest.approx(theirs.rvalue)
+        assert found.p == pytest.approx(literal_exchanges(x, y, covariance))
+
+    def test_one_source_is_scipys_permutation_test(self):
+        x, y = two_way(4, sources=1)
+        theirs = stats.permutation_test(
+            (x[0],), lambda x: abs(covariance(x, y[0])), permutation_type="pairings",
+            n_resamples=np.inf, alternative="greater",
+        )  # fmt: skip
+        assert PairSlope()(pair_rows(x, y)).p == pytest.approx(theirs.pvalue, abs=1e-9)
+
+    def test_slope_interval_by_leaving_targets_out(self):
+        x, y = two_way(5, sources=3, targets=6)
+        kept = [np.delete(np.arange(6), t) for t in range(6)]
+        without = [stats.linregress(x[:, k].ravel(), y[:, k].ravel()).slope for k in kept]
+        error = math.sqrt(5 / 6 * sum((one - np.mean(without)) ** 2 for one in without))
+        found = PairSlope()(pair_rows(x, y))
+        half = stats.t.ppf(0.975, 5) * error
+        assert (found.low, found.high) == pytest.approx((found.value - half, found.value + half))
+
+    def test_correlation_interval_on_the_scale_of_z(self):
+        x, y = two_way(6, sources=3, targets=6)
+        kept = [np.delete(np.arange(6), t) for t in range(6)]
+        z = [
+            math.atanh(stats.spearmanr(x[:, k].ravel(), y[:, k].ravel()).statistic) for k in kept
+        ]  # fmt: skip
+        error = math.sqrt(5 / 6 * sum((one - np.mean(z)) ** 2 for one in z))
+        found = PairCorrelation()(pair_rows(x, y))
+        half = stats.t.ppf(0.975, 5) * error
+        middle = math.atanh(found.value)
+        expected = math.tanh(middle - half), math.tanh(middle + half)
+        assert (found.low, found.high) == pytest.approx(expected)
+
+    @pytest.mark.parametrize("statistic", [PairCorrelation(), PairSlope()])
+    def test_sign_and_names_do_not_matter(self, statistic):
+        x, y = two_way(7)
+        plus, minus = statistic(pair_rows(x, y)), statistic(pair_rows(x, -y))
+        assert minus.value == pytest.approx(-plus.value)
+        assert (minus.low, minus.high) == pytest.approx((-plus.high, -plus.low))
+        assert minus.p == pytest.approx(plus.p)
+        assert plus.holds != minus.holds
+        swapped = statistic(pair_rows(x[::-1, ::-1], y[::-1, ::-1]))
+        assert (swapped.value, swapped.p) == pytest.approx((plus.value, plus.p))
+
+    def test_many_pairs_are_sampled(self):
+        x, y = two_way(8, sources=3, targets=8)  # 241,920 ways
+        found = PairSlope()(pair_rows(x, y))
+        theirs = stats.linregress(x.ravel(), y.ravel())
+        assert 1e-4 <= found.p < 0.05
+        assert theirs.pvalue < 0.05
+        assert PairSlope()(pair_rows(x, y)) == found
+
+    def test_perfect_order(self):
+        x = np.arange(18.0).reshape(3, 6) ** 2
+        found = PairCorrelation()(pair_rows(x, np.sqrt(x)))
+        assert (found.value, found.low, found.high) == pytest.approx((1, 1, 1))
+        assert found.p == pytest.approx(2 / (6 * 720))  # and reversed, as far
+
+    def test_a_target_that_a_source_lacks_is_left_out(self):
+        x, y = two_way(9, sources=2, targets=6)
+        rows = pair_rows(x, y)
+        rows[-1]["y"] = None
+        assert PairSlope()(rows) == PairSlope()(pair_rows(x[:, :5], y[:, :5]))
+
+    @pytest.mark.parametrize("statistic", [PairCorrelation(), PairSlope()])
+    def test_too_few_or_all_the_same(self, statistic):
+        x, y = two_way(1, targets=4)
+        assert statistic(pair_rows(x, y)).value is None
+        assert statistic([]).value is None
+        x, y = two_way(1)
+        assert statistic(pair_rows(np.ones_like(x), y)).value is None
+
+    def test_no_false_alarms_from_targets_that_many_sources_share(self):
+        """Where both depend on the target alone, pairs are not independent: p must know."""
+        random, alarms, naive = np.random.default_rng(3), 0, 0
+        for _ in range(200):
+            x, y = (np.tile(random.normal(size=5), (3, 1)) for _ in range(2))
+            x, y = x + 0.01 * random.normal(size=x.shape), y + 0.01 * random.normal(size=y.shape)
+            alarms += PairSlope()(pair_rows(x, y)).p < 0.05
+            naive += stats.linregress(x.ravel(), y.ravel()).pvalue < 0.05
+        assert alarms / 200 < 0.09
+        assert naive / 200 > 0.2
+
+
+class TestConcordance:
+    W = Concordance(1 / 3)
+
+    def test_by_hand(self):
+        # ranks 1..5, 1..5, 2 1 3 4 5: sums 4 5 9 12 15; S = 86, W = 12·86 / (9·120)
+        y = np.array([[1, 2, 3, 4, 5], [1, 2, 3, 4, 5], [2, 1, 3, 4, 5]])
+        found = self.W(pair_rows(y, y))
+        assert found.value == pytest.approx(12 * 86 / (9 * 120))
+        assert found.pairs == 5
+        assert found.holds
+
+    @pytest.mark.parametrize("seed", range(3))
+    def test_against_friedman_and_mean_spearman(self, seed):
+        y = np.random.default_rng(seed).integers(0, 4, size=(3, 7)).astype(float)  # ties
+        found = self.W(pair_rows(y, y))
+        theirs = stats.friedmanchisquare(*y.T).statistic / (3 * (7 - 1))
+        assert found.value == pytest.approx(theirs)
+        y = np.random.default_rng(seed).normal(size=(3, 7))  # without ties
+        pairs = itertools.combinations(y, 2)
+        spearman = np.mean([stats.spearmanr(a, b).statistic for a, b in pairs])
+        assert self.W(pair_rows(y, y)).effect_size == pytest.approx(spearman)
+
+    def test_p_of_two_is_that_of_all_their_orders(self):
+        y = np.array([[1, 2, 3, 4, 5], [1, 3, 2, 4, 5]])
+        found = self.W(pair_rows(y, y))
+        sums = [np.square(np.arange(1, 6) + np.array(order)).sum()
+                for order in itertools.permutations(range(1, 6))]  # fmt: skip
+        own = np.square(y.sum(axis=0)).sum()
+        assert found.p == pytest.approx(2 * np.mean(np.array(sums) >= own), abs=0.01)
+        assert found.holds
+
+    def test_discord_is_on_the_other_side(self):
+        y = np.array([[1, 2, 3, 4, 5, 6], [6, 5, 4, 3, 2, 1]])
+        found = Concordance(1 / 2)(pair_rows(y, y))
+        assert found.value == pytest.approx(0)
+        assert not found.holds
+        assert found.p < 0.05
+
+    def test_independent_orders_have_one_over_their_number(self):
+        random = np.random.default_rng(0)
+        values = [self.W(pair_rows(y, y)).value for y in random.normal(size=(40, 3, 7))]
+        assert np.mean(values) == pytest.approx(1 / 3, abs=0.06)
+
+    def test_too_little(self):
+        one = np.arange(6.0).reshape(1, 6)
+        assert self.W(pair_rows(one, one)).value is None
+        same = np.ones((3, 6))
+        assert self.W(pair_rows(same, same)).value is None
+        assert self.W([]).value is None

@@ -7,7 +7,9 @@ from fastpipe.reporting.statistics import Statistic
 
 __all__ = ["Claim", "Part", "Unit"]
 
-Unit = Literal["points", "area", "distance", "ratio", "slope", "deviation"]
+Unit = Literal[
+    "points", "area", "distance", "ratio", "slope", "deviation", "correlation", "decades"
+]
 
 
 @dataclass(frozen=True)
@@ -17,7 +19,7 @@ class Part:
     statistic: Statistic
     unit: Unit
     """How to print it: accuracy in percentage points, ADP-AUC, feature distance, a ratio, a slope,
-    or the deviation from an exact value."""
+    the deviation from an exact value, a correlation (or concordance), or powers of ten."""
     query: str
     """SQL over the study's tables giving study, source, epoch, target, contrast, seed and `value`
     (or `x` and `y`): one row for each pair of runs, on the paper's side of the statistic's

@@ -19,8 +19,16 @@ _UNITS = {
     "ratio": "",
     "slope": "",
     "deviation": "off by",
+    "correlation": "",
+    "decades": "powers of ten",
 }
-_PAIRS = {"rank correlation": "points", "exact check": "values"}
+_PAIRS = {
+    "rank correlation": "points",
+    "exact check": "values",
+    "rank correlation over pairs": "source–target pairs",
+    "slope over pairs": "source–target pairs",
+    "Kendall's W": "targets",
+}
 
 
 def claims_section(

@@ -1,6 +1,6 @@
 """A laboratory: a database with just the runs that a claim needs, their numbers made up by hand."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +33,11 @@ class Laboratory:
         self._connection = duckdb.connect(str(self._path))
         folder = Path(build.__file__).parent
         self._connection.execute((folder / "schema.sql").read_text())
+        self._connection.execute("BEGIN")  # a transaction for each row would be slow
         self._views = (folder / "views.sql").read_text()
         self._places: dict[str, Row] = {}
         self._studies: dict[str, list[str]] = {}
+        self._includes: dict[str, list[str]] = {}
         for name, classes in (("old", 20), ("new", 10)):
             self.insert("datasets", dataset=name, classes=[str(i) for i in range(classes)])
         self.source("old")
@@ -87,8 +89,12 @@ class Laboratory:
         """Verdicts; every study lists the claims, unless `listed` says which."""
         for position, study in enumerate(self._studies):
             own = (listed or {}).get(study, [] if listed else list(claims))
-            self.insert("studies", position=position, name=study, title=study, claims=own)
+            self.insert(
+                "studies", position=position, name=study, title=study, claims=own,
+                includes=self._includes.get(study, []),
+            )  # fmt: skip
         self._connection.execute(self._views)
+        self._connection.execute("COMMIT")
         self._connection.close()
         with Tables(self._path, self._scratch()) as tables:
             return judge_claims(tables, [CLAIMS[id] for id in claims])
@@ -103,9 +109,72 @@ class Laboratory:
         return found.verdict
 
 
+GRID_RECIPE = RECIPE | {
+    "optimiser": "nesterov", "weight_decay": 0.005, "regulariser": "l2", "decayed": "all",
+    "decay_form": "coupled", "schedule": "step", "milestones": [0.5, 0.8], "decay_factor": 0.1,
+    "protocol": "final", "batches": "shuffled", "crop": "none", "colour_jitter": 0.0,
+}  # fmt: skip
+
+
+class Grids(Laboratory):
+    """Runs by recipe, source and target; `lr` sets both rates."""
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        self._recipes: set[str] = set()
+        self._positions: dict[tuple[str, str, str], int] = {}
+        self._done: set[tuple[Any, ...]] = set()
+
+    def similar(self, source: str, similarities: dict[str, float], epoch: float = 3.0) -> None:
+        """Domain similarity of a source to each of some targets."""
+        for target, value in similarities.items():
+            self.insert("similarity", source=source, epoch=epoch, target=target, similarity=value)
+
+    def includes(self, study: str, others: Iterable[str]) -> None:
+        self._includes[study] = list(others)
+        self._studies.setdefault(study, [])
+
+    def runs(
+        self, target: str, *, val: float | Sequence[float | None], test: float | Sequence[float],
+        source: str = "old", epoch: float = 3.0, study: str = "lab", role: str = "other",
+        lr: float = 0.01, seeds: int = SEEDS, **fields: Any,
+    ) -> None:  # fmt: skip
+        """An arm of one recipe on one target and its runs; one accuracy for all seeds or a list."""
+        recipe = GRID_RECIPE | {"alpha": lr, "beta": lr} | fields
+        changed = {k: v for k, v in recipe.items() if v != GRID_RECIPE.get(k) and k != "beta"}
+        name = "+".join(f"{k}={v}" for k, v in changed.items()) or "default"
+        if name not in self._recipes:
+            self._recipes.add(name)
+            elr = recipe["alpha"] / (1 - recipe["momentum"])
+            decay = {"lambda": recipe["weight_decay"]}
+            columns = {f'"{k}"': v for k, v in (recipe | {"elr": elr} | decay).items()}
+            self.insert("recipes", recipe=name, **columns)
+        place = {"source": source, "epoch": epoch, "target": target, "recipe": name}
+        position = self._positions.setdefault((study, role, name), len(self._positions))
+        self._studies.setdefault(study, [])
+        self.insert(
+            "arms", study=study, position=position, arm=name, role=role,
+            seeds=list(range(seeds)), **place,
+        )  # fmt: skip
+        for seed in range(seeds):
+            key = (*place.values(), seed)
+            if key in self._done:
+                continue
+            self._done.add(key)
+            own = [v[seed] if isinstance(v, (list, tuple)) else v for v in (val, test)]
+            self.insert("runs", **place, seed=seed, val_top1=own[0], final_top1=own[1])
+
+
 @pytest.fixture
 def lab(tmp_path) -> Iterator[Laboratory]:
     laboratory = Laboratory(tmp_path)
+    yield laboratory
+    laboratory.close()
+
+
+@pytest.fixture
+def grids(tmp_path) -> Iterator[Grids]:
+    laboratory = Grids(tmp_path)
     yield laboratory
     laboratory.close()
 
