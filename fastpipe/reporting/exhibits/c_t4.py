@@ -14,12 +14,13 @@ _RANKS = 4
 
 
 def draw(rows: Sequence[Row], arms: Sequence[str]) -> Table:
-    """A row for each target; a column for each network in whose features they are compared."""
+    """A row for each target, the most similar first; a column for each network in whose features."""
     del arms
     extractors = dict.fromkeys(row["extractor"] for row in rows if row["extractor"])
-    targets = by_place(rows)
     best = {row["target"]: row for row in rows}
     found = {(row["target"], row["extractor"]): row["similarity"] for row in rows}
+    own = next(iter(extractors), None)
+    targets = sorted(by_place(rows), key=lambda target: -(found.get((target, own)) or 0.0))
     return Table(
         columns=["target", *(f"similarity ({one})" for one in extractors), "best η/(1 − m)",
                  "its test error, %"],
@@ -60,8 +61,8 @@ EXHIBIT = Exhibit(
     short="Similarity, best rate",
     title="Does similarity tell the best effective learning rate?",
     lede=(
-        "If it does, the rate grows from the most similar target to the least. The four most "
-        "similar targets are numbered."
+        "If it does, the rate grows from the most similar target, on top, to the least. The four "
+        "most similar targets are numbered."
     ),
     paper=(
         "Table 4 (similarity, best rate; ResNet-101). ImageNet: Dogs 0.862, 0.001; Caltech 0.892, "
