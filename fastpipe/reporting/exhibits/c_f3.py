@@ -56,9 +56,7 @@ def draw(rows: Sequence[Row], momenta: Sequence[str]) -> alt.LayerChart:
     spans = base.mark_rule(style="guide", strokeDash=[1, 0]).encode(
         x="min(error):Q", x2="max(error):Q"
     )
-    rates = base.mark_text(style="note", align="left", dx=9).encode(
-        x="max(error):Q", text="rate:N"
-    )
+    rates = base.mark_text(style="note", align="left", dx=9).encode(x="max(error):Q", text="rate:N")
     return alt.layer(spans, dots.add_params(own), rates).properties(
         data=alt.InlineData(values=data), height=_LINE * last
     )  # fmt: skip

@@ -16,8 +16,8 @@ EXHIBIT = Exhibit(
     short="Learning curves",
     title="How does a similar target learn at each rate, with momentum and without?",
     lede=(
-        "A learning rate with m = 0.9 has the same effective rate as one ten times as large without "
-        "momentum: its curve on the left should return on the right, in the colour of that one."
+        "A learning rate with m = 0.9 has the same effective rate as one ten times as large "
+        "without momentum: its curve on the left should return on the right, in that one's colour."
     ),
     paper=(
         "Fig. 8: on Dogs the learning rate of a given performance grows tenfold when momentum goes "

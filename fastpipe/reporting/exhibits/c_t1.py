@@ -49,7 +49,7 @@ EXHIBIT = Exhibit(
         "are fine-grained. Its validation errors are those on the test images."
     ),
     here=(
-        "The prepared splits. Changes are made to every image of a dataset, training and test alike."
+        "The prepared splits. Changes are made to all images of a dataset, training and test alike."
     ),
     query=f"""
         WITH {VARIANTS},

@@ -14,7 +14,7 @@ _RANKS = 4
 
 
 def draw(rows: Sequence[Row], arms: Sequence[str]) -> Table:
-    """A row for each target, the most similar first; a column for each network in whose features."""
+    """A row for each target, the most similar first; a similarity for each network's features."""
     del arms
     extractors = dict.fromkeys(row["extractor"] for row in rows if row["extractor"])
     best = {row["target"]: row for row in rows}
@@ -22,19 +22,19 @@ def draw(rows: Sequence[Row], arms: Sequence[str]) -> Table:
     own = next(iter(extractors), None)
     targets = sorted(by_place(rows), key=lambda target: -(found.get((target, own)) or 0.0))
     return Table(
-        columns=["target", *(f"similarity ({one})" for one in extractors), "best η/(1 − m)",
-                 "its test error, %"],
+        columns=["target", "best η/(1 − m)", "its test error, %",
+                 *(f"similarity ({one})" for one in extractors)],
         rows=[
-            [target, *(scores(found.get((target, one))) for one in extractors),
-             number(best[target]["elr"]),
-             percents(best[target]["error"], best[target]["half_width"])]
+            [target, number(best[target]["elr"]),
+             percents(best[target]["error"], best[target]["half_width"]),
+             *(scores(found.get((target, one))) for one in extractors)]
             for target in targets
         ],
         values=[_numbers(row) for row in rows],
         marks={
             (i, j): f"rank-{_rank(found, target, one)}"
             for i, target in enumerate(targets)
-            for j, one in enumerate(extractors, 1)
+            for j, one in enumerate(extractors, 3)
         },
     )  # fmt: skip
 
@@ -81,7 +81,8 @@ EXHIBIT = Exhibit(
     query=f"""
         WITH {best_by("elr")},
         own AS (
-            SELECT source, epoch, target, similarity, format('{{}}@{{:g}}', source, epoch) AS extractor
+            SELECT source, epoch, target, similarity,
+                format('{{}}@{{:g}}', source, epoch) AS extractor
             FROM similarity
         ),
         compared AS (
