@@ -10,6 +10,7 @@ import vl_convert
 from scipy import stats
 
 from fastpipe.reporting.charts import Figure, draw_figures
+from fastpipe.reporting.drawing.registry import EXHIBITS
 from fastpipe.reporting.page.content import page_content
 from fastpipe.reporting.theme import LIGHT, chart_config
 
@@ -19,8 +20,7 @@ FROM_MNIST = "fine-tuned-hp-mnist"
 
 
 def figure(tables, id: str, study: str = "hp-grid") -> Figure:
-    found = draw_figures(tables)
-    (one,) = (one for one in found if one.exhibit.id == id and one.study == study)
+    (one,) = (one for one in draw_figures(tables, {id: EXHIBITS[id]}) if one.study == study)
     return one
 
 
@@ -145,9 +145,8 @@ class TestCurves:
         order = [row["target"] for row in tables.rows(
             "FROM similarity WHERE source = 'hp-mnist' ORDER BY similarity DESC")]  # fmt: skip
         assert order[0] == "mnist-turned"
-        for one in draw_figures(tables):
-            if one.exhibit.id in CURVES:
-                assert one.domain == one.arms == order
+        for one in draw_figures(tables, {id: EXHIBITS[id] for id in CURVES}):
+            assert one.domain == one.arms == order
 
     def test_without_similarities_targets_are_drawn_as_declared(self, altered_grid, synthetic_grid):
         tables = altered_grid("DELETE FROM similarity")
@@ -196,10 +195,10 @@ def test_equal_effective_rate(grid_tables, synthetic_grid):
 
 
 class TestTables:
-    def errors(self, tables, source, target, momentum, rate, decay) -> list[float]:
+    def errors(self, raw, source, target, momentum, rate, decay) -> list[float]:
         (own,) = (
             row["errors"]
-            for row in Raw(tables).variants("hp-grid", source, target)
+            for row in raw.variants("hp-grid", source, target)
             if (row["momentum"], row["rate"], row["decay"]) == (momentum, rate, decay)
         )
         return own
@@ -222,18 +221,18 @@ class TestTables:
             """UPDATE datasets SET card = '{"task": "clothes"}' WHERE dataset = 'fashion-few'"""
         )
         table = figure(tables, "C-T1").panels[0].drawing
-        assert table.columns[-1] == "task"
-        assert {row[0]: row[-1] for row in table.rows if row[-1] != "–"} == {
+        assert table.columns[-2:] == ["task", "changes"]
+        assert {row[0]: row[-2] for row in table.rows if row[-2] != "–"} == {
             "fashion-few": "clothes"
         }
 
     def test_eight_settings(self, grid_tables):
         (panel,) = figure(grid_tables, "C-T2").panels
-        table = panel.drawing
+        table, raw = panel.drawing, Raw(grid_tables)
         settings = list(product((0.9, 0.0), (0.01, 0.003), (0.005, 0.0)))
         assert [tuple(map(float, row[:3])) for row in table.rows] == settings
         errors = {
-            (one, target): self.errors(grid_tables, "hp-mnist", target, *one)
+            (one, target): self.errors(raw, "hp-mnist", target, *one)
             for one in settings
             for target in table.columns[3:]
         }
@@ -271,16 +270,16 @@ class TestTables:
 
     def test_other_sources(self, grid_tables, synthetic_grid):
         (panel,) = figure(grid_tables, "C-T3").panels
-        table = panel.drawing
+        table, raw = panel.drawing, Raw(grid_tables)
         assert panel.title == "η = 0.01, λ = 0.005"
         lines = [(s, m) for s in ("hp-fashion", "hp-low") for m in ("0.9", "0")]
         assert [tuple(row[:2]) for row in table.rows] == lines
         assert tuple(table.columns[2:]) == synthetic_grid.TARGETS
         for i, (source, momentum) in enumerate(lines):
             for j, target in enumerate(synthetic_grid.TARGETS, 2):
-                own = self.errors(grid_tables, source, target, float(momentum), 0.01, 0.005)
+                own = self.errors(raw, source, target, float(momentum), 0.01, 0.005)
                 other = {"0": 0.9, "0.9": 0.0}[momentum]
-                others = self.errors(grid_tables, source, target, other, 0.01, 0.005)
+                others = self.errors(raw, source, target, other, 0.01, 0.005)
                 assert_error(table.rows[i][j], own)
                 assert ((i, j) in table.marks) == (np.mean(own) < np.mean(others))
 
@@ -358,7 +357,8 @@ class TestLessThanAll:
         figures = draw_figures(tables)
         empty = {(one.exhibit.id, one.study) for one in figures if not one.panels}
         assert empty == {("C-T3", "hp-grid"), ("C-F4", "hp-scratch")}
-        notes = " ".join(page_content(tables, figures, [])["notes"])
+        drawn = [one for one in figures if one.panels]
+        notes = " ".join(page_content(tables, drawn, [])["notes"])
         assert "The study has one source only" in notes
         assert len(figure(tables, "C-F4").panels) == 1
 

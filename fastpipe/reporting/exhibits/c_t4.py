@@ -102,7 +102,7 @@ EXHIBIT = Exhibit(
     panel=("setting_source",),
     panel_title=start_title,
     draw=draw,
-    absent="No arm uses SGD with one learning rate for head and body.",
+    absent="No runs of SGD with one learning rate for head and body.",
     legend=False,
     layout="rows",
 )
