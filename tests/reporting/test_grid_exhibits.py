@@ -132,9 +132,14 @@ class TestCurves:
             assert max(errors) > 0.9
 
     def test_of_equals_the_smallest_rate_is_ringed(self, altered_grid):
-        tables = altered_grid("UPDATE runs SET val_top1 = 0.5")
+        """Not the one whose name comes first: that is the default, at 0.1."""
+        tables = altered_grid(
+            "UPDATE runs SET val_top1 = 0.5",
+            "UPDATE runs SET val_top1 = 0.6 WHERE recipe IN ("
+            "SELECT recipe FROM recipes WHERE weight_decay > 0 AND round(elr, 9) IN (0.03, 0.1))",
+        )
         rows = values(figure(tables, "C-F4").panels[0].drawing)
-        assert {row["elr"] for row in rows if row["chosen"]} == {0.003}
+        assert {row["elr"] for row in rows if row["chosen"]} == {0.03}
 
     def test_targets_have_their_colours_by_similarity_to_the_first_source(self, altered_grid):
         tables = altered_grid(
@@ -258,6 +263,13 @@ class TestTables:
         tables = altered_grid("DELETE FROM arms WHERE recipe LIKE '%lr=0.003%'")
         table = figure(tables, "C-T2").panels[0].drawing
         assert {row[1] for row in table.rows} == {"0.01", "0.03"}
+        tables = altered_grid(
+            "UPDATE arms SET role = 'other'",
+            "UPDATE arms SET role = 'baseline' "
+            "WHERE recipe = 'fine-tune+lr=0.03+momentum=0.9+weight_decay=0.005'",
+        )
+        table = figure(tables, "C-T2").panels[0].drawing
+        assert {row[1] for row in table.rows} == {"0.03", "0.01"}
 
     def test_a_variant_that_differs_in_more_is_not_among_the_settings(self, altered_grid):
         """Here a batch size; also, with it gone, its cells stay empty."""
