@@ -136,7 +136,7 @@ class TestCurves:
         tables = altered_grid(
             "UPDATE runs SET val_top1 = 0.5",
             "UPDATE runs SET val_top1 = 0.6 WHERE recipe IN ("
-            "SELECT recipe FROM recipes WHERE weight_decay > 0 AND round(elr, 9) IN (0.03, 0.1))",
+            "SELECT recipe FROM recipes WHERE weight_decay > 0 AND momentum > 0 AND elr < 0.2)",
         )
         rows = values(figure(tables, "C-F4").panels[0].drawing)
         assert {row["elr"] for row in rows if row["chosen"]} == {0.03}
