@@ -56,7 +56,8 @@ class Figure:
     panels: list[Panel]
     domain: list[str]
     """What colours stand for, by place in the palette: the arms of the study, or those of the
-    figure if the study has more than the palette; under the names that the legend gives them."""
+    figure if the study has more than the palette, under the names that the legend gives them; or
+    the values of the exhibit's `colour`."""
     arms: list[str]
     """Those of them that appear in a panel."""
     sources: list[str]
@@ -140,6 +141,8 @@ def _by_study(rows: Sequence[Row]) -> dict[str, list[Row]]:
 def _figure(
     id: str, exhibit: Exhibit, study: str, rows: Sequence[Row], arms: Sequence[str]
 ) -> Figure:
+    if exhibit.colour != "arm":
+        return _coloured_figure(id, exhibit, study, rows)
     present = {row["arm"] for row in rows if "arm" in row}
     names = _names(rows, exhibit.label) if present else {}
     if len(arms) > ARM_COLOURS:
@@ -156,6 +159,22 @@ def _figure(
         panels=list(_panels(id, exhibit, named, domain)),
         domain=domain,
         arms=[names.get(arm, arm) for arm in arms if arm in present],
+        sources=sorted({row["setting_source"] for row in rows}),
+        seeds=_seeds(rows),
+    )
+
+
+def _coloured_figure(id: str, exhibit: Exhibit, study: str, rows: Sequence[Row]) -> Figure:
+    """A figure whose colours stand for something else than arms."""
+    names = {row[exhibit.colour]: row["colour_place"] for row in rows}
+    domain = sorted(names, key=names.__getitem__)
+    return Figure(
+        id=id,
+        exhibit=exhibit,
+        study=study,
+        panels=list(_panels(id, exhibit, rows, domain)),
+        domain=domain,
+        arms=domain,
         sources=sorted({row["setting_source"] for row in rows}),
         seeds=_seeds(rows),
     )

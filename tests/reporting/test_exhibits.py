@@ -94,7 +94,13 @@ class TestRegistry:
     def test_order(self):
         ids = list(EXHIBITS)
         assert ids[0] == "adp-target"
-        assert ids[ids.index("A-F3") :] == [f"A-F{n}" for n in range(3, 15)] + ["A-T1"]
+        first = ids.index("A-F3")
+        assert ids[first : first + 13] == [f"A-F{n}" for n in range(3, 15)] + ["A-T1"]
+        rest = ids[first + 13 :]
+        assert all(id[:2] == "C-" for id in rest)
+        assert [id[2:] for id in rest] == sorted(
+            (id[2:] for id in rest), key=lambda id: (id[0], int(id[1:]))
+        )
 
     def test_general_ones_have_places_of_their_own(self):
         places = [one.place for one in EXHIBITS.values() if not one.of_paper]

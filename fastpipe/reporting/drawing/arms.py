@@ -1,4 +1,4 @@
-"""Colour by arm, and the choice of arms that a legend makes."""
+"""Colour by arm, or by another column, and the choice that a legend makes."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,27 +13,27 @@ DASHES = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3])
 """Line styles of the first eight arms, of the next eight, and so on."""
 
 
-def arm_colour(arms: Sequence[str], present: Sequence[str]) -> alt.Color:
+def arm_colour(arms: Sequence[str], present: Sequence[str], field: str = "arm") -> alt.Color:
     """Colour by an arm's place among `arms`. The legend names those present."""
     return alt.Color(
-        "arm:N",
+        f"{field}:N",
         scale=alt.Scale(domain=list(arms), range="category"),
         legend=alt.Legend(values=[arm for arm in arms if arm in set(present)]),
     )
 
 
-def arm_dash(arms: Sequence[str]) -> dict[str, alt.StrokeDash]:
+def arm_dash(arms: Sequence[str], field: str = "arm") -> dict[str, alt.StrokeDash]:
     """Line style by arm once colours come round again; nothing to encode before that."""
     if len(arms) <= ARM_COLOURS:
         return {}
     styles = [DASHES[index // ARM_COLOURS % len(DASHES)] for index in range(len(arms))]
     scale = alt.Scale(domain=list(arms), range=styles)
-    return {"strokeDash": alt.StrokeDash("arm:N", scale=scale, legend=None)}
+    return {"strokeDash": alt.StrokeDash(f"{field}:N", scale=scale, legend=None)}
 
 
-def pick() -> alt.Parameter:
+def pick(field: str = "arm") -> alt.Parameter:
     """The choice of arms that a legend makes."""
-    return alt.selection_point(name="pick", fields=["arm"], bind="legend")
+    return alt.selection_point(name="pick", fields=[field], bind="legend")
 
 
 def picked(choice: alt.Parameter, value: float, otherwise: float) -> Any:

@@ -45,7 +45,7 @@ class Exhibit:
     panel: tuple[str, ...]
     """Columns that share their values within one panel."""
     draw: Callable[[Sequence[Row], Sequence[str]], Drawing]
-    """(rows of the panel, the arms that colours stand for, in display order) → chart or table."""
+    """(rows of the panel, what colours stand for, in display order) → chart or table."""
     absent: str
     """Why there may be nothing to show."""
     panel_title: Callable[[Row], str] = setting_title
@@ -53,7 +53,10 @@ class Exhibit:
     """What a legend calls the arm of a row, for example by its rates. Where two arms would share a
     name, or an arm have two, the study's names are used instead."""
     legend: bool = True
-    """Whether colours stand for arms."""
+    """Whether colours stand for anything."""
+    colour: str = "arm"
+    """The column that colours stand for. If not arms, its values are texts, and the rows give the
+    place of each in the legend as `colour_place`."""
     place: int = 0
     """Where a report draws it that does not say which exhibits to draw; none for a paper's own."""
     layout: Literal["even", "thirds", "wide-narrow", "rows"] = "even"

@@ -96,9 +96,16 @@ def _panel(panel: Panel) -> dict[str, Any]:
     return {
         "id": panel.id,
         "title": panel.title,
-        "table": table and {"columns": table.columns, "rows": table.rows},
+        "table": table and {"columns": table.columns, "rows": _marked_cells(table)},
         "downloads": ["csv"] if table else ["svg", "png", "csv"],
     }
+
+
+def _marked_cells(table: Table) -> list[list[dict[str, str]]]:
+    return [
+        [{"text": text, "mark": table.marks.get((i, j), "")} for j, text in enumerate(row)]
+        for i, row in enumerate(table.rows)
+    ]
 
 
 def _scale_note(tables: Tables, figure: Figure) -> str:
@@ -111,7 +118,9 @@ def _scale_note(tables: Tables, figure: Figure) -> str:
     parts = [f"{row['backbone']} on {row['dataset']}" for row in networks] or ["unknown network"]
     if figure.seeds is not None:
         (row,) = tables.rows(
-            "SELECT max(steps) AS steps FROM comparison WHERE study = ?", [figure.study]
+            "SELECT max(steps) AS steps FROM arms JOIN runs USING (source, epoch, target, recipe) "
+            "WHERE study = ?",
+            [figure.study],
         )
         parts.append(f"{count(figure.seeds, 'seed')}")
         parts.append(f"up to {row['steps'] or 0:,} steps")

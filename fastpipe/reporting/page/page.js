@@ -51,8 +51,9 @@
     const keys = [...figure.querySelectorAll(".key")];
     const chosen = keys.filter((key) => key.getAttribute("aria-pressed") === "true");
     figure.querySelector(".legend").classList.toggle("choosing", chosen.length > 0);
+    const { field, names } = page.legends[figure.closest("section").id];
     const tuples = chosen.map((key) => ({
-      unit: "", fields: [{ type: "E", field: "arm" }], values: [page.legends[figure.closest("section").id][key.dataset.arm]],
+      unit: "", fields: [{ type: "E", field }], values: [names[key.dataset.arm]],
     }));
     for (const element of figure.querySelectorAll("[data-chart]")) {
       views.get(element.dataset.chart)?.data("pick_store", structuredClone(tuples)).run();

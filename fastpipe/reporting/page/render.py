@@ -49,7 +49,10 @@ def render_page(
     data = {
         "charts": {id: spec for figure in figures for id, spec in figure.charts.items()},
         "tables": {id: table.values for figure in figures for id, table in figure.tables.items()},
-        "legends": {figure.id: figure.domain for figure in figures},
+        "legends": {
+            figure.id: {"field": figure.exhibit.colour, "names": figure.domain}
+            for figure in figures
+        },
         "config": chart_config(VARIABLES),
         "fileConfig": chart_config(LIGHT),
     }

@@ -1,0 +1,105 @@
+"""Eight settings with and without momentum (Li et al., ICLR 2020, Table 2)."""
+
+from collections.abc import Mapping, Sequence
+from itertools import product
+
+from fastpipe.reporting.drawing.errors_table import errors_table
+from fastpipe.reporting.drawing.exhibit import Exhibit
+from fastpipe.reporting.drawing.grids import IN_ORDER, NEAR_DEFAULT, number, start_title
+from fastpipe.reporting.drawing.table import Table
+from fastpipe.reporting.tables import Row
+
+__all__ = ["EXHIBIT"]
+
+Setting = tuple[float, float, float]
+"""Momentum, learning rate, weight decay."""
+
+Found = Mapping[tuple[Setting, str], Row]
+"""By setting and target."""
+
+
+def draw(rows: Sequence[Row], arms: Sequence[str]) -> Table:
+    """A row for each setting, a column for each target, those that momentum hurts most first."""
+    del arms
+    settings = _settings(rows)
+    found = {
+        ((row["momentum"], row["rate"], row["decay"]), row["target"]): row
+        for row in rows
+        if (row["momentum"], row["rate"], row["decay"]) in settings
+    }
+    gains = _gains(found)
+    told = {key: row | {"gain_without_momentum": gains[key[1]]} for key, row in found.items()}
+    return errors_table(
+        told,
+        lines={one: [number(value) for value in one] for one in settings},
+        headings=["m", "η", "λ"],
+        targets=sorted(gains, key=lambda target: -gains[target]),
+        group=lambda setting: setting[0],
+        columns=("target", "momentum", "rate", "decay", "elr", "error", "half_width", "seeds",
+                 "gain_without_momentum"),
+    )  # fmt: skip
+
+
+def _settings(rows: Sequence[Row]) -> list[Setting]:
+    """The default's momentum and none, its rate and the next, its weight decay and none."""
+    default = rows[0]["default_rate"]
+    rates = {row["rate"] for row in rows}
+    lower, higher = ({r for r in rates if r < default}, {r for r in rates if r > default})
+    second = [max(lower)] if lower else [min(higher)] if higher else []
+    return list(
+        product(
+            dict.fromkeys((rows[0]["default_momentum"], 0.0)),
+            (default, *second),
+            dict.fromkeys((rows[0]["default_decay"], 0.0)),
+        )
+    )
+
+
+def _gains(found: Found) -> dict[str, float]:
+    """Target → by which share of itself the mean error falls without momentum."""
+    gains = {}
+    for target in dict.fromkeys(target for _, target in found):
+        own = [row for (_, of), row in found.items() if of == target]
+        without = [row["error"] for row in own if row["momentum"] == 0]
+        with_it = [row["error"] for row in own if row["momentum"] > 0]
+        known = without and with_it and sum(with_it)
+        gains[target] = 1 - _mean(without) / _mean(with_it) if known else 0.0
+    return gains
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+EXHIBIT = Exhibit(
+    id="C-T2",
+    short="With and without momentum",
+    title="At one learning rate, is momentum a help?",
+    lede=(
+        "Test error in percent with the default momentum and without any. Targets are ordered by "
+        "how much they gain when momentum is switched off."
+    ),
+    paper=(
+        "Table 2 (ResNet-101 from ImageNet; lowest of four settings with m = 0.9, with m = 0): "
+        "Dogs 14.14, 10.12; Caltech 13.42, 11.61; Indoor 22.79, 20.76; Birds 17.24, 17.21; Cars "
+        "9.08, 10.65; Aircrafts 17.40, 20.46; Flowers 3.12, 5.25. Dogs, Caltech and Indoor are "
+        "better without momentum, Cars, Aircrafts and Flowers with it."
+    ),
+    here=(
+        "Mean ± half the width of the 95 % interval over seeds. The learning rates are the "
+        "default's and the next in the grid, the weight decays the default's and none. Bold: the "
+        "lowest error of a target with the same momentum."
+    ),
+    query=f"""
+        WITH {NEAR_DEFAULT}
+        FROM near
+        WHERE of_first_source AND decay IN (default_decay, 0)
+        ORDER BY {IN_ORDER}, recipe
+    """,
+    panel=("setting_source",),
+    panel_title=start_title,
+    draw=draw,
+    absent="No arm of role baseline has variants of its learning rate and momentum.",
+    legend=False,
+    layout="rows",
+)
