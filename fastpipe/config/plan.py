@@ -376,7 +376,9 @@ class Plan:
         variants = dict.fromkeys(runs.variant for runs in self.runs(target))
         spec = {
             "study": target,
-            "studies": [_study_spec(study) for study in studies],
+            "studies": [
+                _study_spec(study, self.with_included(study.name)[1:]) for study in studies
+            ],
             "arms": [
                 _arm_spec(study.name, e) for study in studies for e in self.own_runs(study.name)
             ],
@@ -440,7 +442,7 @@ class Plan:
         return Job(stage, folder, text, code, upstream, tuple(inputs), (identity,))
 
 
-def _study_spec(target: Target) -> Spec:
+def _study_spec(target: Target, includes: list[str]) -> Spec:
     return {
         "name": target.name,
         "title": target.study.title,
@@ -448,6 +450,7 @@ def _study_spec(target: Target) -> Spec:
         "scale": target.scale.description,
         "exhibits": list(target.study.exhibits),
         "claims": list(target.study.claims),
+        "includes": includes,
         "findings": target.scale.findings,
     }
 

@@ -47,6 +47,8 @@ class CollectedStudy(Model):
     """One sentence on data, network and steps at this scale."""
     exhibits: tuple[str, ...] = ()
     claims: tuple[str, ...] = ()
+    includes: tuple[str, ...] = ()
+    """Names of the studies that it includes, at any depth."""
     findings: dict[str, str] = Field(default_factory=dict)
     """Claim → what its author found out."""
 

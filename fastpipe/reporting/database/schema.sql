@@ -3,12 +3,13 @@
 
 CREATE TABLE studies (
     position INTEGER, name VARCHAR, title VARCHAR, description VARCHAR, scale VARCHAR,
-    exhibits VARCHAR[], claims VARCHAR[]
+    exhibits VARCHAR[], claims VARCHAR[], includes VARCHAR[]
 );
 COMMENT ON TABLE studies IS 'the study itself (position 0), then those it includes';
 COMMENT ON COLUMN studies.scale IS 'one sentence on data, network and steps at this scale';
 COMMENT ON COLUMN studies.exhibits IS 'exhibits drawn from its arms; none = the general ones';
 COMMENT ON COLUMN studies.claims IS 'claims judged by its arms';
+COMMENT ON COLUMN studies.includes IS 'studies whose arms belong to it too, at any depth';
 
 CREATE TABLE findings (
     study VARCHAR, claim VARCHAR, text VARCHAR
