@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import altair as alt
@@ -101,9 +101,13 @@ class Log:
         """Where to draw a value."""
         return self.floor if self.floor is not None and value == 0 else value
 
-    def axis(self) -> alt.Axis:
-        """Whole powers of ten, at most six; within two decades also 2 and 5 times those."""
-        names = {tick: power(tick) for tick in _log_ticks(self.low, self.high)}
+    def axis(self, names: Mapping[float, str] | None = None) -> alt.Axis:
+        """Ticks at the values of `names` with those labels.
+
+        Default: whole powers of ten, at most six; within two decades also 2 and 5 times those.
+        """
+        names = names or {tick: power(tick) for tick in _log_ticks(self.low, self.high)}
+        names = {value: name for value, name in names.items() if value > 0}
         if self.floor is not None:
             names[self.floor] = "0"
         # Looked up by logarithm: how an expression would print 1e-8 is not to be relied on.
