@@ -16,7 +16,7 @@ SEVERAL_MOMENTA = f"""several_momenta AS (
     SELECT {_CELL}, {REST} AS rest
     FROM tried
     WHERE elr IS NOT NULL AND NOT scratch
-    GROUP BY ALL HAVING count(DISTINCT momentum) > 2
+    GROUP BY {_CELL}, rest HAVING count(DISTINCT momentum) > 2
     QUALIFY 1 = row_number() OVER (PARTITION BY {_CELL} ORDER BY min(place))
 )"""
 """Settings of `tried` at which there are three momenta or more."""

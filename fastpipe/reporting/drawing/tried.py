@@ -11,7 +11,7 @@ TRIED = """reach AS (
 ),
 latest AS (
     SELECT reach.study, source, target, max(epoch) AS epoch
-    FROM reach JOIN arms ON arms.study = reach.own
+    FROM reach JOIN arms ON arms.study = own
     WHERE role <> 'scratch' GROUP BY ALL
 ),
 targets AS (
@@ -36,9 +36,10 @@ placed AS (
     SELECT reach.study, arms.source, arms.epoch, arms.target, role = 'scratch' AS scratch,
         recipe, seed, bool_or(role = 'baseline') AS is_default, min(arms.rowid) AS place
     FROM reach
-    JOIN arms ON arms.study = reach.own
+    JOIN arms ON arms.study = own
     CROSS JOIN unnest(arms.seeds) AS listed(seed)
-    LEFT JOIN latest USING (study, source, target, epoch)
+    LEFT JOIN latest ON (latest.study, latest.source, latest.target, latest.epoch)
+        = (reach.study, arms.source, arms.target, arms.epoch)
     WHERE role = 'scratch' OR latest.epoch IS NOT NULL
     GROUP BY ALL
 ),

@@ -64,7 +64,8 @@ EXHIBIT = Exhibit(
         ),
         decays AS (
             SELECT study, source, epoch, target, batch_size, rest, "lambda"
-            FROM rates GROUP BY ALL
+            FROM rates
+            GROUP BY study, source, epoch, target, batch_size, rest, "lambda"
             HAVING count(DISTINCT alpha) FILTER (momentum = 0) > 1
                 AND count(DISTINCT alpha) FILTER (momentum = 0.9) > 1
             QUALIFY 1 = row_number() OVER (

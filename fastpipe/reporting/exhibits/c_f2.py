@@ -119,8 +119,8 @@ EXHIBIT = Exhibit(
     query="""
         SELECT studies.name AS study, scenes.*
         FROM studies
-        CROSS JOIN (VALUES ('far', 'm = 0.9', 0.9, 0), ('far', 'm = 0', 0, 1),
-            ('near', 'm = 0.9', 0.9, 0), ('near', 'm = 0', 0, 1))
+        CROSS JOIN (VALUES ('far', 'm = 0.9', 0.9e0, 0), ('far', 'm = 0', 0e0, 1),
+            ('near', 'm = 0.9', 0.9e0, 0), ('near', 'm = 0', 0e0, 1))
             AS scenes(start, momentum_name, momentum, colour_place)
         WHERE list_contains(exhibits, 'C-F2')
         ORDER BY study, start, colour_place

@@ -51,7 +51,7 @@ EXHIBIT = Exhibit(
         firsts AS (
             SELECT study, source, epoch, target, scratch, recipe
             FROM tried WHERE scratch OR is_default
-            GROUP BY ALL
+            GROUP BY study, source, epoch, target, scratch, recipe
             QUALIFY 1 = row_number() OVER (
                 PARTITION BY study, source, epoch, target, scratch ORDER BY min(place))
         ),
