@@ -46,7 +46,7 @@ def _error(row: Row | None) -> str:
 
 def _numbers(row: Row, names: Sequence[str]) -> Row:
     settings = [name for name in ("alpha", "momentum", "lambda") if name in row]
-    kept = [*names, "target", *dict.fromkeys(settings), "seeds"]
+    kept = [*names, "target", *settings, "seeds"]
     return {name: row[name] for name in kept} | {
         "error": row["mean"], "error_half_width": row["half_width"],
     }  # fmt: skip

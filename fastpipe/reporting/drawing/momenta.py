@@ -1,12 +1,12 @@
 """Runs that differ in momentum, weight decay and batch size only (Li et al. 2020, Figs 1 and 7)."""
 
-from fastpipe.reporting.drawing.text import power
+from fastpipe.reporting.drawing.grids import number
 from fastpipe.reporting.tables import Row
 
 __all__ = ["MOMENTA", "REST", "SEVERAL_MOMENTA", "momenta_title"]
 
-REST = """row(optimiser, decay_form, regulariser, head_weight_decay, decayed, bn_momentum, head_init,
-    body_mode, warmup, schedule, milestones, decay_factor, protocol, batches, flip, crop,
+REST = """row(optimiser, decay_form, regulariser, head_weight_decay, decayed, bn_momentum,
+    head_init, body_mode, warmup, schedule, milestones, decay_factor, protocol, batches, flip, crop,
     colour_jitter, steps)::VARCHAR"""
 """What such runs share, as a text."""
 
@@ -28,4 +28,4 @@ MOMENTA = f"""elr IS NOT NULL AND NOT scratch
 
 def momenta_title(row: Row) -> str:
     """Target, batch size and learning rate of a panel."""
-    return f"{row['target']}: batches of {row['batch_size']}, η = {power(row['alpha'])}"
+    return f"{row['target']}: batches of {row['batch_size']}, η = {number(row['alpha'])}"

@@ -1,7 +1,7 @@
 """Augmentation policies (Li et al. 2020, appendix E): their names, and what curves compare."""
 
+from fastpipe.reporting.drawing.grids import number
 from fastpipe.reporting.drawing.learning import curves_query
-from fastpipe.reporting.drawing.text import power
 from fastpipe.reporting.tables import Row
 
 __all__ = ["ABSENT", "PANEL", "PLACE", "POLICY", "policy_curves", "policy_title"]
@@ -52,4 +52,4 @@ def policy_curves(where: str) -> str:
 
 def policy_title(row: Row) -> str:
     """Target, momentum and learning rate of a panel."""
-    return f"{row['target']}: m = {row['momentum']:g}, η = {power(row['alpha'])}"
+    return f"{row['target']}: m = {row['momentum']:g}, η = {number(row['alpha'])}"

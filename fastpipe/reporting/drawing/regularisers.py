@@ -1,7 +1,7 @@
 """L2 and L2-SP at the settings that are best by validation (Li et al. 2020, section 3.4)."""
 
+from fastpipe.reporting.drawing.grids import number
 from fastpipe.reporting.drawing.tried import TRIED, best
-from fastpipe.reporting.drawing.text import power
 from fastpipe.reporting.tables import Row
 
 __all__ = ["ABSENT", "NAMES", "TUNED_REGULARISERS", "setting"]
@@ -24,4 +24,4 @@ TUNED_REGULARISERS = f"""{TRIED},
 def setting(row: Row) -> str:
     """ "η = 0.01, λ = 0.1", with λ1 for L2-SP."""
     letter = "λ1" if row["regulariser"] == "l2-sp" else "λ"
-    return f"η = {power(row['alpha'])}, {letter} = {power(row['lambda'])}"
+    return f"η = {number(row['alpha'])}, {letter} = {number(row['lambda'])}"

@@ -1,13 +1,13 @@
-"""Error against momentum, and against learning rate with and without it (Li et al. 2020, Fig. 1)."""
+"""Error against momentum; with and without, against learning rate (Li et al. 2020, Fig. 1)."""
 
 from collections.abc import Sequence
 
 import altair as alt
 
 from fastpipe.reporting.drawing.exhibit import Exhibit
+from fastpipe.reporting.drawing.grids import number
 from fastpipe.reporting.drawing.momenta import MOMENTA, REST, SEVERAL_MOMENTA, momenta_title
 from fastpipe.reporting.drawing.settings import draw_by_momentum, draw_by_rate
-from fastpipe.reporting.drawing.text import power
 from fastpipe.reporting.drawing.tried import ORDER, TRIED
 from fastpipe.reporting.tables import Row
 
@@ -24,7 +24,7 @@ def draw(rows: Sequence[Row], lines: Sequence[str]) -> alt.LayerChart:
 def _title(row: Row) -> str:
     if row["part"] == "a":
         return f"(a) {momenta_title(row)}"
-    return f"(b) {row['target']}: batches of {row['batch_size']}, λ = {power(row['fixed'])}"
+    return f"(b) {row['target']}: batches of {row['batch_size']}, λ = {number(row['fixed'])}"
 
 
 _POINT = """count(final_top1) AS seeds, avg(1 - final_top1) AS mean,

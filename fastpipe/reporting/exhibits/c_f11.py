@@ -1,4 +1,4 @@
-"""Learning curves by augmentation, on the most and the least similar target (Li et al. 2020, Fig. 11)."""
+"""Learning curves by augmentation, most and least similar target (Li et al. 2020, Fig. 11)."""
 
 from fastpipe.reporting.drawing.exhibit import Exhibit
 from fastpipe.reporting.drawing.learning import HOW, draw_curves
@@ -21,8 +21,7 @@ EXHIBIT = Exhibit(
     ),
     here=(
         "The targets most and least similar to the source, at the smallest learning rate that all "
-        "policies share. "
-        + HOW
+        "policies share. " + HOW
     ),
     query=policy_curves(
         "(study, source, epoch, target) IN "

@@ -20,8 +20,7 @@ EXHIBIT = Exhibit(
     ),
     here=(
         "All targets but the most and the least similar; all, where no similarity is known. The "
-        "smallest learning rate that all policies share. "
-        + HOW
+        "smallest learning rate that all policies share. " + HOW
     ),
     query=policy_curves(
         "(study, source, epoch, target) NOT IN "

@@ -1,8 +1,8 @@
 """Learning curves from scratch over learning rate and weight decay (Li et al. 2020, Fig. 13)."""
 
 from fastpipe.reporting.drawing.exhibit import Exhibit
+from fastpipe.reporting.drawing.grids import number
 from fastpipe.reporting.drawing.learning import HOW, curves_query, draw_curves
-from fastpipe.reporting.drawing.text import power
 
 __all__ = ["EXHIBIT"]
 
@@ -21,11 +21,13 @@ EXHIBIT = Exhibit(
     ),
     here=f"Targets in the order of their similarity to the first source. {HOW}",
     query=curves_query(
-        "'η = ' || format('{:g}', alpha)", "alpha", '"lambda"',
+        "'η = ' || format('{:g}', alpha)",
+        "alpha",
+        '"lambda"',
         where="scratch AND elr IS NOT NULL",
-    ),  # fmt: skip
+    ),
     panel=("setting_source", "target", "lambda"),
-    panel_title=lambda row: f"{row['target']}, λ = {power(row['lambda'])}",
+    panel_title=lambda row: f"{row['target']}, λ = {number(row['lambda'])}",
     draw=draw_curves,
     absent="No arm has the role scratch.",
     colour="line",

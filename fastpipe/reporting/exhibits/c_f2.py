@@ -20,16 +20,17 @@ STEPS = 40
 STARTS = {"far": (-10.0, 3.0), "near": (-0.6, 4.0)}
 _RADIUS = 1.0
 _LEVELS = (0.05, 0.3, 1.0, 2.5, 5.0, 9.0)
-_FRAME = ((-12.0, 8.0), (-4.6, 4.6))
+_WIDTHS = {"far": (-12.0, 6.0), "near": (-2.5, 2.5)}
+_HEIGHTS = (-4.6, 4.6)
 _NAMES = {"far": "Far from the minimum", "near": "Near the minimum"}
 
 
 def draw(rows: Sequence[Row], lines: Sequence[str]) -> alt.LayerChart:
     """One path for each momentum over the bowl's contours."""
-    choice = pick("momentum_name")
+    start, choice = rows[0]["start"], pick("momentum_name")
     drawn = [point for row in rows for point in _path(row)]
     paths = alt.Chart().encode(
-        x=_x(), y=_y(),
+        x=_x(start), y=_y(),
         color=arm_colour(lines, [row["momentum_name"] for row in rows], "momentum_name"),
     )  # fmt: skip
     line = paths.mark_line(strokeWidth=2, clip=True).encode(
@@ -44,7 +45,7 @@ def draw(rows: Sequence[Row], lines: Sequence[str]) -> alt.LayerChart:
             alt.Tooltip("arrived:N", title="within 1 of the minimum for good"),
         ],
     )
-    return alt.layer(_contours(), line.add_params(choice), dots, _landmarks(rows)).properties(
+    return alt.layer(_contours(start), line.add_params(choice), dots, _landmarks(rows)).properties(
         height=HEIGHT, data=alt.InlineData(values=drawn)
     )
 
@@ -61,17 +62,17 @@ def _path(row: Row) -> list[Row]:
     ]  # fmt: skip
 
 
-def _x() -> alt.X:
-    scale = alt.Scale(domain=list(_FRAME[0]), nice=False)
-    return alt.X("x:Q", title="θ₁, the flat direction", scale=scale, axis=count_axis())
+def _x(start: str) -> alt.X:
+    scale = alt.Scale(domain=list(_WIDTHS[start]), nice=False)
+    return alt.X("x:Q", title="flat direction θ1", scale=scale, axis=count_axis())
 
 
 def _y() -> alt.Y:
-    scale = alt.Scale(domain=list(_FRAME[1]), nice=False)
-    return alt.Y("y:Q", title="θ₂, the steep direction", scale=scale, axis=count_axis())
+    scale = alt.Scale(domain=list(_HEIGHTS), nice=False)
+    return alt.Y("y:Q", title="steep direction θ2", scale=scale, axis=count_axis())
 
 
-def _contours() -> alt.Chart:
+def _contours(start: str) -> alt.Chart:
     points = [
         {"level": level, "order": order, "x": rounded(float(x)), "y": rounded(float(y))}
         for level in _LEVELS
@@ -79,7 +80,7 @@ def _contours() -> alt.Chart:
     ]
     chart = alt.Chart(alt.InlineData(values=points))
     return chart.mark_line(style="guide", strokeWidth=1, opacity=0.5, clip=True).encode(
-        x=_x(), y=_y(), detail="level:N", order="order:Q"
+        x=_x(start), y=_y(), detail="level:N", order="order:Q"
     )
 
 
@@ -87,7 +88,7 @@ def _landmarks(rows: Sequence[Row]) -> alt.LayerChart:
     """Where the paths start, and the minimum."""
     x, y = STARTS[rows[0]["start"]]
     places = [{"x": x, "y": y, "name": "start"}, {"x": 0.0, "y": 0.0, "name": "minimum"}]
-    base = alt.Chart(alt.InlineData(values=places)).encode(x=_x(), y=_y())
+    base = alt.Chart(alt.InlineData(values=places)).encode(x=_x(rows[0]["start"]), y=_y())
     return alt.layer(
         base.mark_point(style="series", filled=True, opacity=1, size=60),
         *(

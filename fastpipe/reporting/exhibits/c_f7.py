@@ -1,9 +1,9 @@
 """Learning curves for each momentum (Li et al. 2020, Fig. 7)."""
 
-from fastpipe.reporting.drawing.learning import HOW, curves_query, draw_curves
 from fastpipe.reporting.drawing.exhibit import Exhibit
+from fastpipe.reporting.drawing.grids import number
+from fastpipe.reporting.drawing.learning import HOW, curves_query, draw_curves
 from fastpipe.reporting.drawing.momenta import MOMENTA, SEVERAL_MOMENTA, momenta_title
-from fastpipe.reporting.drawing.text import power
 
 __all__ = ["EXHIBIT"]
 
@@ -22,11 +22,16 @@ EXHIBIT = Exhibit(
     ),
     here=HOW,
     query=curves_query(
-        "'m = ' || format('{:g}', momentum)", "-momentum", "batch_size", '"lambda"', "alpha",
-        where=MOMENTA, before=f"{SEVERAL_MOMENTA},",
-    ),  # fmt: skip
+        "'m = ' || format('{:g}', momentum)",
+        "-momentum",
+        "batch_size",
+        '"lambda"',
+        "alpha",
+        where=MOMENTA,
+        before=f"{SEVERAL_MOMENTA},",
+    ),
     panel=("setting_source", "target", "batch_size", "lambda", "alpha"),
-    panel_title=lambda row: f"{momenta_title(row)}, λ = {power(row['lambda'])}",
+    panel_title=lambda row: f"{momenta_title(row)}, λ = {number(row['lambda'])}",
     draw=draw_curves,
     absent="No study tries three momenta at one learning rate.",
     colour="line",

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from fastpipe.reporting.drawing.by_target import target_table
 from fastpipe.reporting.drawing.exhibit import Exhibit
+from fastpipe.reporting.drawing.grids import number
 from fastpipe.reporting.drawing.policies import ABSENT, PLACE, POLICY
 from fastpipe.reporting.drawing.table import Table
-from fastpipe.reporting.drawing.text import power
 from fastpipe.reporting.drawing.tried import TRIED
 from fastpipe.reporting.tables import Row
 
@@ -16,7 +16,7 @@ __all__ = ["EXHIBIT"]
 def draw(rows: Sequence[Row], arms: Sequence[str]) -> Table:
     """A row for each policy, learning rate and momentum."""
     del arms
-    named = [row | {"m": power(row["momentum"]), "η": power(row["alpha"])} for row in rows]
+    named = [row | {"m": number(row["momentum"]), "η": number(row["alpha"])} for row in rows]
     return target_table(named, [("images", "policy"), ("m", "m"), ("η", "η")])
 
 
