@@ -15,8 +15,11 @@ from fastpipe.stages.collect import collect
 
 @pytest.fixture(scope="session")
 def synthetic() -> ModuleType:
-    path = Path(__file__).with_name("synthetic.py")
-    spec = importlib.util.spec_from_file_location("synthetic_study", path)
+    return _module("synthetic")
+
+
+def _module(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -82,3 +85,28 @@ def altered_fast(collected_fast, tmp_path) -> Iterator[Callable[..., Tables]]:
 def fast_tables(altered_fast) -> Tables:
     """The invented studies of the FAST paper as they are."""
     return altered_fast()
+
+
+@pytest.fixture(scope="session")
+def synthetic_grid() -> ModuleType:
+    return _module("synthetic_grid")
+
+
+@pytest.fixture(scope="session")
+def grid_database(synthetic_grid, tmp_path_factory) -> Path:
+    """The database of the invented studies of the hyperparameters paper."""
+    path = tmp_path_factory.mktemp("invented-grid") / "study.duckdb"
+    synthetic_grid.write_grid_database(path)
+    return path
+
+
+@pytest.fixture
+def altered_grid(grid_database, tmp_path) -> Iterator[Callable[..., Tables]]:
+    """As `altered`, for the studies of the hyperparameters paper."""
+    yield from alterations(grid_database, tmp_path)
+
+
+@pytest.fixture
+def grid_tables(altered_grid) -> Tables:
+    """The invented studies of the hyperparameters paper as they are."""
+    return altered_grid()

@@ -90,8 +90,8 @@ def write_grid_database(path: Path, *, seed: int = 0) -> None:
         database.insert("studies", _studies())
         database.insert("arms", arms)
         database.insert("recipes", [_recipe_row(name, one) for name, one in recipes.items()])
-        database.insert("datasets", [_dataset(name) for name in ("mnist", "fashion-mnist",
-                                                                 "mnist-low", *TARGETS)])  # fmt: skip
+        names = ("mnist", "fashion-mnist", "mnist-low", *TARGETS)
+        database.insert("datasets", [_dataset(name) for name in names])
         database.insert("snapshots", _snapshots())
         database.insert("similarity", [_similar(s, t, v, 0.0) for s, t, v in _pairs()])
         database.insert("extractor_similarity", [

@@ -53,9 +53,10 @@ def draw_curves(
     ).properties(data=alt.InlineData(values=data), height=HEIGHT)  # fmt: skip
 
 
-def error_scale(rows: Sequence[Row]) -> alt.Scale:
-    """From 0, so that lines of panels compare, to just above the largest."""
-    return alt.Scale(domain=[0, min(1.0, 1.06 * max(row["error"] for row in rows))], nice=False)
+def error_scale(rows: Sequence[Row], room: float = 0.06) -> alt.Scale:
+    """From 0 to the largest mean error, with room beyond it as a share of it."""
+    highest = max(row["error"] for row in rows) or 1.0
+    return alt.Scale(domain=[0, (1 + room) * highest], nice=False)
 
 
 def variant_label(row: Row) -> str:

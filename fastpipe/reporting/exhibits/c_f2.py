@@ -17,8 +17,8 @@ __all__ = ["CURVATURES", "EXHIBIT", "LR", "STARTS", "STEPS"]
 CURVATURES = (0.05, 1.0)
 LR = 0.3
 STEPS = 40
-STARTS = {"far": (-10.0, 3.0), "near": (-0.6, 4.0)}
-_RADIUS = 1.0
+STARTS = {"far": (-10.0, 3.0), "near": (-0.1, 4.0)}
+_RADIUS = 0.5
 _LEVELS = (0.05, 0.3, 1.0, 2.5, 5.0, 9.0)
 _WIDTHS = {"far": (-12.0, 6.0), "near": (-2.5, 2.5)}
 _HEIGHTS = (-4.6, 4.6)
@@ -42,7 +42,7 @@ def draw(rows: Sequence[Row], lines: Sequence[str]) -> alt.LayerChart:
             alt.Tooltip("momentum_name:N", title="momentum"),
             alt.Tooltip("step:Q", title="step"),
             alt.Tooltip("loss:Q", title="loss", format=".3~g"),
-            alt.Tooltip("arrived:N", title="within 1 of the minimum for good"),
+            alt.Tooltip("arrived:N", title="within 0.5 of the minimum for good"),
         ],
     )
     return alt.layer(_contours(start), line.add_params(choice), dots, _landmarks(rows)).properties(

@@ -45,6 +45,6 @@ EXHIBIT = Exhibit(
     panel=PANEL,
     panel_title=start_title,
     draw=draw,
-    absent="No arm uses SGD with one learning rate for head and body.",
+    absent="No runs of SGD with one learning rate for head and body.",
     colour="target",
 )

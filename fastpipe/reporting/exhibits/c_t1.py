@@ -46,11 +46,10 @@ EXHIBIT = Exhibit(
         "5,794. Aircrafts 100; 6,667, 3,333. Cars 196; 8,144, 8,041. Dogs 120; 12,000, 8,580. "
         "Indoor 67; 5,360, 1,340 (scenes). Caltech 256; 15,360, 15,189 (general objects). "
         "iNaturalist 5,089; 665,571, 9,599. Places 365; 1,803,460, 36,500 (scenes). The others "
-        "are fine-grained. There is no validation split: settings are chosen on test images."
+        "are fine-grained. Its validation errors are those on the test images."
     ),
     here=(
-        "The counts of the prepared splits; `changes` are done to every image of a dataset, in "
-        "training and test alike."
+        "The prepared splits. Changes are made to all images of a dataset, training and test alike."
     ),
     query=f"""
         WITH {VARIANTS},

@@ -2,14 +2,9 @@
 
 from collections.abc import Sequence
 
+from fastpipe.reporting.drawing.errors_table import errors_table
 from fastpipe.reporting.drawing.exhibit import Exhibit
-from fastpipe.reporting.drawing.grids import (
-    IN_ORDER,
-    NEAR_DEFAULT,
-    by_place,
-    number,
-    percents,
-)
+from fastpipe.reporting.drawing.grids import IN_ORDER, NEAR_DEFAULT, by_place, number
 from fastpipe.reporting.drawing.table import Table
 from fastpipe.reporting.tables import Row
 
@@ -19,38 +14,23 @@ __all__ = ["EXHIBIT"]
 def draw(rows: Sequence[Row], arms: Sequence[str]) -> Table:
     """Two rows for each source, a column for each target."""
     del arms
-    targets = by_place(rows)
-    sources = dict.fromkeys(row["setting_source"] for row in rows)
-    momenta = sorted({row["momentum"] for row in rows}, reverse=True)
-    found = {(row["setting_source"], row["momentum"], row["target"]): row for row in rows}
-    lines = [(source, m) for source in sources for m in momenta]
-    cells = [[found.get((*line, target)) for target in targets] for line in lines]
-    return Table(
-        columns=["source", "m", *targets],
-        rows=[
-            [source, number(m), *(_text(row) for row in own)]
-            for (source, m), own in zip(lines, cells, strict=True)
-        ],
-        values=[_numbers(row) for own in cells for row in own if row],
-        marks={
-            (i, 2 + j): "best"
-            for i, own in enumerate(cells)
-            for j, row in enumerate(own)
-            if row and row["error"] == min(
-                other["error"] for line, others in zip(lines, cells, strict=True)
-                if line[0] == lines[i][0] and (other := others[j])
-            )
+    return errors_table(
+        {((row["setting_source"], row["momentum"]), row["target"]): row for row in rows},
+        lines={
+            (source, momentum): [source, number(momentum)]
+            for source in dict.fromkeys(row["setting_source"] for row in rows)
+            for momentum in sorted({row["momentum"] for row in rows}, reverse=True)
         },
+        headings=["source", "m"],
+        targets=by_place(rows),
+        group=lambda line: line[0],
+        columns=("setting_source", "target", "momentum", "rate", "decay", "error", "half_width",
+                 "seeds"),
     )  # fmt: skip
 
 
-def _text(row: Row | None) -> str:
-    return percents(row["error"], row["half_width"]) if row else "–"
-
-
-def _numbers(row: Row) -> Row:
-    names = ("setting_source", "target", "momentum", "rate", "decay", "error", "half_width")
-    return {name: row[name] for name in (*names, "seeds")}
+def _title(row: Row) -> str:
+    return f"η = {number(row['default_rate'])}, λ = {number(row['default_decay'])}"
 
 
 EXHIBIT = Exhibit(
@@ -79,7 +59,7 @@ EXHIBIT = Exhibit(
         ORDER BY {IN_ORDER}, momentum DESC
     """,
     panel=(),
-    panel_title=lambda row: f"η = {number(row['default_rate'])}, λ = {number(row['default_decay'])}",
+    panel_title=_title,
     draw=draw,
     absent="The study has one source only, or no arm of role baseline.",
     legend=False,

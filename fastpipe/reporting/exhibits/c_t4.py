@@ -14,26 +14,27 @@ _RANKS = 4
 
 
 def draw(rows: Sequence[Row], arms: Sequence[str]) -> Table:
-    """A row for each target; a column for each network in whose features they are compared."""
+    """A row for each target, the most similar first; a similarity for each network's features."""
     del arms
     extractors = dict.fromkeys(row["extractor"] for row in rows if row["extractor"])
-    targets = by_place(rows)
     best = {row["target"]: row for row in rows}
     found = {(row["target"], row["extractor"]): row["similarity"] for row in rows}
+    own = next(iter(extractors), None)
+    targets = sorted(by_place(rows), key=lambda target: -(found.get((target, own)) or 0.0))
     return Table(
-        columns=["target", *(f"similarity ({one})" for one in extractors), "best η/(1 − m)",
-                 "its test error, %"],
+        columns=["target", "best η/(1 − m)", "its test error, %",
+                 *(f"similarity ({one})" for one in extractors)],
         rows=[
-            [target, *(scores(found.get((target, one))) for one in extractors),
-             number(best[target]["elr"]),
-             percents(best[target]["error"], best[target]["half_width"])]
+            [target, number(best[target]["elr"]),
+             percents(best[target]["error"], best[target]["half_width"]),
+             *(scores(found.get((target, one))) for one in extractors)]
             for target in targets
         ],
         values=[_numbers(row) for row in rows],
         marks={
             (i, j): f"rank-{_rank(found, target, one)}"
             for i, target in enumerate(targets)
-            for j, one in enumerate(extractors, 1)
+            for j, one in enumerate(extractors, 3)
         },
     )  # fmt: skip
 
@@ -60,8 +61,8 @@ EXHIBIT = Exhibit(
     short="Similarity, best rate",
     title="Does similarity tell the best effective learning rate?",
     lede=(
-        "If it does, the rate grows from the most similar target to the least. The four most "
-        "similar targets are numbered."
+        "If it does, the rate grows from the most similar target, on top, to the least. The four "
+        "most similar targets are numbered."
     ),
     paper=(
         "Table 4 (similarity, best rate; ResNet-101). ImageNet: Dogs 0.862, 0.001; Caltech 0.892, "
@@ -80,7 +81,8 @@ EXHIBIT = Exhibit(
     query=f"""
         WITH {best_by("elr")},
         own AS (
-            SELECT source, epoch, target, similarity, format('{{}}@{{:g}}', source, epoch) AS extractor
+            SELECT source, epoch, target, similarity,
+                format('{{}}@{{:g}}', source, epoch) AS extractor
             FROM similarity
         ),
         compared AS (
@@ -100,7 +102,7 @@ EXHIBIT = Exhibit(
     panel=("setting_source",),
     panel_title=start_title,
     draw=draw,
-    absent="No arm uses SGD with one learning rate for head and body.",
+    absent="No runs of SGD with one learning rate for head and body.",
     legend=False,
     layout="rows",
 )
