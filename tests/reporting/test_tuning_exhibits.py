@@ -194,12 +194,12 @@ def test_tuned_regularisers(tuning):
     rows = runs(tuning, "hp-regularisers")
     (table,) = figure(tuning, "C-T5").tables.values()
     assert table.columns == ["regulariser", *INVENTED.TARGETS]
-    assert [row[0] for row in table.rows] == ["L2", "L2: settings", "L2-SP", "L2-SP: settings"]
+    assert [row[0] for row in table.rows] == ["L2", "L2: η, λ", "L2-SP", "L2-SP: η, λ1"]
     for line, kind in ((0, "l2"), (2, "l2-sp")):
         for column, target in enumerate(INVENTED.TARGETS, 1):
             own = best([r for r in rows if (r["target"], r["regulariser"]) == (target, kind)])
             assert table.rows[line][column] == cell(own, "balanced_accuracy")
-            text = f"η = {own[0]['alpha']:g}, λ{'1' if line else ''} = {own[0]['lambda']:g}"
+            text = f"{own[0]['alpha']:g}, {own[0]['lambda']:g}"
             assert table.rows[line + 1][column] == text
 
 

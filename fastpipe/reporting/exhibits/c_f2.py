@@ -20,7 +20,7 @@ STEPS = 40
 STARTS = {"far": (-10.0, 3.0), "near": (-0.1, 4.0)}
 _RADIUS = 0.5
 _LEVELS = (0.05, 0.3, 1.0, 2.5, 5.0, 9.0)
-_WIDTHS = {"far": (-12.0, 6.0), "near": (-2.5, 2.5)}
+_WIDTHS = {"far": (-12.0, 6.0), "near": (-0.5, 0.5)}
 _HEIGHTS = (-4.6, 4.6)
 _NAMES = {"far": "Far from the minimum", "near": "Near the minimum"}
 

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from fastpipe.reporting.drawing.by_target import target_table, targets_of
 from fastpipe.reporting.drawing.exhibit import Exhibit
-from fastpipe.reporting.drawing.regularisers import ABSENT, NAMES, TUNED_REGULARISERS, setting
+from fastpipe.reporting.drawing.grids import number
+from fastpipe.reporting.drawing.regularisers import ABSENT, NAMES, TUNED_REGULARISERS
 from fastpipe.reporting.drawing.table import Table
 from fastpipe.reporting.tables import Row
 
@@ -20,9 +21,16 @@ def draw(rows: Sequence[Row], arms: Sequence[str]) -> Table:
     for i, row in enumerate(errors.rows):
         marks |= {(2 * i, j): mark for (own, j), mark in errors.marks.items() if own == i}
         own = {one["target"]: one for one in named if one["method"] == row[0]}
-        settings = [setting(own[target]) if target in own else "–" for target in targets_of(rows)]
-        cells += [row, [f"{row[0]}: settings", *settings]]
+        settings = [_setting(own.get(target)) for target in targets_of(rows)]
+        cells += [row, [f"{row[0]}: η, {_LETTERS[row[0]]}", *settings]]
     return Table(errors.columns, cells, errors.values, marks)
+
+
+_LETTERS = {"L2": "λ", "L2-SP": "λ1"}
+
+
+def _setting(row: Row | None) -> str:
+    return "–" if row is None else f"{number(row['alpha'])}, {number(row['lambda'])}"
 
 
 EXHIBIT = Exhibit(
