@@ -61,7 +61,7 @@ class Figure:
     arms: list[str]
     """Those of them that appear in a panel."""
     sources: list[str]
-    """Whose snapshots its runs start from."""
+    """Whose snapshots its runs start from; none if it is no measurement."""
     seeds: int | None
     """How many it is drawn from; none if it is not about runs."""
 
@@ -159,7 +159,7 @@ def _figure(
         panels=list(_panels(id, exhibit, named, domain)),
         domain=domain,
         arms=[names.get(arm, arm) for arm in arms if arm in present],
-        sources=sorted({row["setting_source"] for row in rows}),
+        sources=_sources(rows),
         seeds=_seeds(rows),
     )
 
@@ -175,9 +175,13 @@ def _coloured_figure(id: str, exhibit: Exhibit, study: str, rows: Sequence[Row])
         panels=list(_panels(id, exhibit, rows, domain)),
         domain=domain,
         arms=domain,
-        sources=sorted({row["setting_source"] for row in rows}),
+        sources=_sources(rows),
         seeds=_seeds(rows),
     )
+
+
+def _sources(rows: Sequence[Row]) -> list[str]:
+    return sorted({row["setting_source"] for row in rows if "setting_source" in row})
 
 
 def _seeds(rows: Sequence[Row]) -> int | None:

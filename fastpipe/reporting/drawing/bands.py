@@ -30,7 +30,7 @@ __all__ = [
 
 HEIGHT = 300
 STEP_TOOLTIP = (alt.Tooltip("step:Q", title="step", format=","),)
-_KEPT = ("arm", "detail", "measure", "step", "epoch", "position", "layer", "seeds")
+_KEPT = ("arm", "line", "detail", "measure", "step", "epoch", "position", "layer", "seeds")
 
 
 def band_rows(
@@ -89,6 +89,7 @@ def band_chart(
     points: bool = True,
     choice: alt.Parameter | None = None,
     height: int = HEIGHT,
+    field: str = "arm",
 ) -> alt.LayerChart:
     """Lines of `mean` with bands from `low` to `high`, coloured by arm; the data are not added.
 
@@ -104,26 +105,27 @@ def band_chart(
         points: draw points; otherwise invisible ones carry the tooltips.
         choice: the legend's choice where another panel declares it; default: declared here.
         height: of the plot.
+        field: what colours stand for, if not arms: a column of texts.
     """
-    own = choice or pick()
-    present = {row["arm"] for row in rows}
+    own = choice or pick(field)
+    present = {row[field] for row in rows}
 
     def y(field: str) -> alt.Y:
         return alt.Y(field, title=title, scale=scale, axis=axis)
 
-    base = alt.Chart().encode(x=x, color=arm_colour(arms, [a for a in arms if a in present]))
+    base = alt.Chart().encode(x=x, color=arm_colour(arms, [a for a in arms if a in present], field))
     band = base.mark_area(clip=True).encode(
         y=y("low:Q"), y2="high:Q", opacity=picked(own, 0.15, 0.03)
     )
     line = base.mark_line(strokeWidth=2, clip=True).encode(
-        y=y(mean), opacity=picked(own, 1.0, 0.12), **arm_dash(arms)
+        y=y(mean), opacity=picked(own, 1.0, 0.12), **arm_dash(arms, field)
     )
     detail = any(row.get("detail") for row in rows)
     dots = base.mark_point(filled=True, size=30 if points else 90).encode(
         y=y(mean),
         opacity=picked(own, 1.0, 0.1) if points else alt.value(0),
         tooltip=[
-            alt.Tooltip("arm:N", title="arm"),
+            alt.Tooltip(f"{field}:N", title="arm" if field == "arm" else "line"),
             *([alt.Tooltip("detail:N", title="that is")] if detail else []),
             *tooltip,
             alt.Tooltip("text:N", title="mean"),

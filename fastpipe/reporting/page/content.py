@@ -110,6 +110,8 @@ def _marked_cells(table: Table) -> list[list[dict[str, str]]]:
 
 def _scale_note(tables: Tables, figure: Figure) -> str:
     """At which scale the numbers of a figure were made, next to the paper's."""
+    if not figure.sources:
+        return ""
     networks = tables.rows(
         "SELECT DISTINCT backbone, dataset FROM snapshots WHERE source IN (SELECT unnest(?)) "
         "ORDER BY ALL",

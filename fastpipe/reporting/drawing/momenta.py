@@ -1,0 +1,31 @@
+"""Runs that differ in momentum, weight decay and batch size only (Li et al. 2020, Figs 1 and 7)."""
+
+from fastpipe.reporting.drawing.grids import number
+from fastpipe.reporting.tables import Row
+
+__all__ = ["MOMENTA", "REST", "SEVERAL_MOMENTA", "momenta_title"]
+
+REST = """row(optimiser, decay_form, regulariser, head_weight_decay, decayed, bn_momentum,
+    head_init, body_mode, warmup, schedule, milestones, decay_factor, protocol, batches, flip, crop,
+    colour_jitter, steps)::VARCHAR"""
+"""What such runs share, as a text."""
+
+_CELL = 'study, source, epoch, target, alpha, "lambda", batch_size'
+
+SEVERAL_MOMENTA = f"""several_momenta AS (
+    SELECT {_CELL}, {REST} AS rest
+    FROM tried
+    WHERE elr IS NOT NULL AND NOT scratch
+    GROUP BY {_CELL}, rest HAVING count(DISTINCT momentum) > 2
+    QUALIFY 1 = row_number() OVER (PARTITION BY {_CELL} ORDER BY min(place))
+)"""
+"""Settings of `tried` at which there are three momenta or more."""
+
+MOMENTA = f"""elr IS NOT NULL AND NOT scratch
+    AND ({_CELL}, {REST}) IN (SELECT ({_CELL}, rest) FROM several_momenta)"""
+"""The runs at these settings."""
+
+
+def momenta_title(row: Row) -> str:
+    """Target, batch size and learning rate of a panel."""
+    return f"{row['target']}: batches of {row['batch_size']}, η = {number(row['alpha'])}"
