@@ -194,7 +194,7 @@ class _Patchy:
     def __init__(self, count, broken):
         self.labels, self.broken = np.arange(count) % 2, set(broken)
 
-    def fill(self, rows, indices):
+    def fill(self, rows, indices, aspect="stretch"):
         failures = []
         for position, index in enumerate(indices.tolist()):
             if index in self.broken:
