@@ -219,12 +219,16 @@ def check(
     configfile: ConfigFile = None,
 ) -> None:
     """Validate the configuration and print the plan: what is there, what will be done, how long."""
-    from fastpipe.check import print_plan
+    from fastpipe.check import folder_lines, print_plan
     from fastpipe.config.load import load
     from fastpipe.config.plan import Plan
+    from fastpipe.config.problems import ConfigurationError
     from fastpipe.workflow import configuration_files
 
-    plan = Plan(load(configuration_files(HOME, configfile or [])))
+    try:
+        plan = Plan(load(configuration_files(HOME, configfile or [])))
+    except ConfigurationError as error:
+        raise UserError("\n".join([str(error), *folder_lines(error.config)])) from None
     print_plan(plan, study)
 
 

@@ -3,6 +3,7 @@
 Nothing is opened here. What the files hold is looked at by :mod:`fastpipe.inspection`.
 """
 
+import json
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +13,7 @@ from fastpipe.config.dataset import Dataset, FolderProvider
 from fastpipe.config.image_files import class_folders, image_files, layout_problem, split_folders
 from fastpipe.config.shares import apportion
 
-__all__ = ["folder_problems", "served_folder", "split_counts", "split_files"]
+__all__ = ["folder_problems", "leave_out", "served_folder", "split_counts", "split_files"]
 
 Found = Iterator[tuple[tuple[str | int, ...], str]]
 Files = Mapping[str, Mapping[str, Sequence[Path]]]
@@ -75,7 +76,7 @@ def _missing(root: Path, files: Files) -> Iterator[str]:
             listed = ", ".join(map(repr, lacking))
             yield (
                 f"{root}: class {listed} is missing in {split}; add images, or leave it out with "
-                f"`without_classes: [{', '.join(lacking)}]`"
+                f"{leave_out(lacking)}"
             )
 
 
@@ -91,14 +92,19 @@ def _too_few(root: Path, files: Files) -> Iterator[str]:
         if empty:
             yield (
                 f"{where} has no image of class {', '.join(map(repr, empty))}; add images, or "
-                f"leave it out with `without_classes: [{', '.join(empty)}]`"
+                f"leave it out with {leave_out(empty)}"
             )
         if small:
             listed = ", ".join(f"{name!r} has {count}" for name, count in small.items())
             yield (
                 f"{where} has too few images: class {listed}; at least {least[split]} are needed, "
-                f"{why}; add images, or leave it out with `without_classes: [{', '.join(small)}]`"
+                f"{why}; add images, or leave it out with {leave_out(small)}"
             )
+
+
+def leave_out(names: Sequence[str]) -> str:
+    """The line of YAML that leaves classes out, whatever signs are in their names."""
+    return f"`without_classes: {json.dumps(list(names), ensure_ascii=False)}`"
 
 
 def split_counts(dataset: Dataset, files: Files) -> dict[str, dict[str, int]]:

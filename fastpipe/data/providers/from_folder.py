@@ -16,6 +16,7 @@ from fastpipe.errors import UserError
 
 __all__ = ["provide_folder"]
 
+
 def provide_folder(provider: FolderProvider, sha256: Mapping[str, str]) -> Provided:
     """Every image file below a class's folder is one of its images.
 
