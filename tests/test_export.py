@@ -285,7 +285,7 @@ def test_what_no_longer_belongs_together_is_refused(results, tmp_path, changed, 
     }[changed]  # fmt: skip
     content = read_json(folder / f"{name}.json")
     part = "inputs" if changed == "state" else "outputs"
-    content[part] = {key: "0" * 64 for key in content[part]}
+    content[part] = dict.fromkeys(content[part], "0" * 64)
     write_json(folder / f"{name}.json", content)
     with pytest.raises(UserError, match=message):
         export(results.pack, tmp_path / "m.safetensors")

@@ -51,8 +51,10 @@ def folder_problems(dataset: Dataset) -> Found:
     if problem := layout_problem(root):
         yield key, problem.rstrip(".")
         return
-    for folder in split_folders(root).values():
-        yield from ((key, message) for message in _same_names(folder))
+    same = [message for folder in split_folders(root).values() for message in _same_names(folder)]
+    if same:  # the classes are not known before that is mended
+        yield from ((key, message) for message in same)
+        return
     files = split_files(dataset, root)
     for message in (*_missing(root, files), *_too_few(root, files)):
         yield key, message

@@ -108,7 +108,10 @@ def _scale_note(tables: Tables, figure: Figure) -> str:
         "ORDER BY ALL",
         [figure.sources],
     )
-    parts = [f"{row['backbone']} on {row['dataset']}" for row in networks] or ["unknown network"]
+    parts = [
+        f"{row['backbone']} on {row['dataset']}" if row["dataset"] else row["backbone"]
+        for row in networks
+    ] or ["unknown network"]
     if figure.seeds is not None:
         (row,) = tables.rows(
             "SELECT max(steps) AS steps FROM comparison WHERE study = ?", [figure.study]
