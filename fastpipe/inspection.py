@@ -120,8 +120,8 @@ def _sizes_of_classes(dataset: Dataset, files: Files) -> Iterator[str]:
     large, small = max(train, key=train.__getitem__), min(train, key=train.__getitem__)
     if train[large] >= UNEVEN * train[small]:
         yield (
-            f"classes are uneven: there are {train[small]} images of {small!r} to train on and "
-            f"{train[large]} of {large!r}. Judge by balanced accuracy, which the report then shows. Balanced "
+            f"classes are uneven: to train on, {small!r} has {train[small]} and {large!r} "
+            f"{train[large]}. Judge by balanced accuracy, which the report then shows. Balanced "
             "batches (the default) weigh classes equally; `batches: shuffled` weighs images equally"
         )
 

@@ -1,6 +1,7 @@
 """`fastpipe export`: the files stand alone, and compute what the run's state computes."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from fastpipe.evaluation.inference import Evaluator
 from fastpipe.export import export, find_run
 from fastpipe.files import digest, read_json, write_json
 from fastpipe.models.network import Network, build_network
+from fastpipe.models.released import Normalisation, read_state, released_tensors
 
 CLASSES = ["Äpfel", "</script>", "zwei Worte"]
 MEAN, STD = [0.4, 0.5, 0.6], [0.2, 0.25, 0.3]
@@ -202,9 +204,20 @@ def test_without_torchvision_the_state_is_as_the_run_wrote_it(tmp_path, name):
     assert sorted(p.name for p in out.parent.iterdir()) == ["m.json", "m.safetensors"]
 
 
-def _umask() -> int:
-    import os
+@pytest.mark.parametrize("name", ["small-cnn", "shufflenet_v2_x0_5"])
+def test_what_was_exported_can_be_a_source(tmp_path, name):
+    results = Results(tmp_path / "results", name)
+    out, card_path = export(results.pack, tmp_path / "m.safetensors")
+    card = read_json(card_path)
+    backbone = Backbone.model_validate_json(json.dumps(card["backbone"]))
+    normalisation = Normalisation(card["preprocessing"]["mean"], card["preprocessing"]["std"])
+    found = released_tensors(backbone, read_state(out), out, normalisation)
+    own = results.networks[0].state_dict()
+    assert found.keys() == own.keys()
+    assert all(torch.equal(found[key], own[key]) for key in own)
 
+
+def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
