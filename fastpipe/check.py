@@ -2,7 +2,8 @@
 
 import itertools
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console
@@ -10,14 +11,20 @@ from rich.table import Table
 from rich.text import Text
 
 from fastpipe.audit import Audit, State, audit
+from fastpipe.config.config import Config
+from fastpipe.config.dataset import Dataset
 from fastpipe.config.expansion import Runs
+from fastpipe.config.folders import served_folder
 from fastpipe.config.names import STAGES, Snapshot, number_name
 from fastpipe.config.plan import Job, Plan
 from fastpipe.config.problems import nearest
 from fastpipe.errors import UserError
 from fastpipe.estimate import Estimate
 
-__all__ = ["print_plan"]
+if TYPE_CHECKING:
+    from fastpipe.inspection import Inspection
+
+__all__ = ["folder_lines", "print_plan"]
 
 _STATES = {
     State.CURRENT: Text("done", "green"),
@@ -35,7 +42,8 @@ def print_plan(plan: Plan, study: str | None, console: Console | None = None) ->
     """Print the plan of one study target and those it includes, or of all.
 
     Raises:
-        UserError: if there is no such study, or results are damaged.
+        UserError: if there is no such study, results are damaged, or an image folder holds what
+            `prepare` would refuse (after the plan has been printed).
     """
     console = console or Console()
     if study is not None and study not in plan.targets:
@@ -53,7 +61,60 @@ def print_plan(plan: Plan, study: str | None, console: Console | None = None) ->
             console.print(_arms(plan, name, found, narrow=console.width < _WIDE))
     console.print(_stages(jobs, estimate, found))
     console.print()
+    unprepared = {
+        dataset: plan.config.datasets[dataset]
+        for dataset in dict.fromkeys(d for study in names for d in plan.datasets(study))
+        if found.state(plan.prepare(dataset)) is not State.CURRENT
+    }
+    stops = _print_folders(unprepared, console)
     console.print(_outlook(jobs, estimate, found))
+    if stops:
+        raise UserError("\n".join([_WOULD_STOP, *stops]))
+
+
+_WOULD_STOP = "snakemake would stop:"
+
+
+def folder_lines(config: Config | None) -> list[str]:
+    """What else there is to mend and to know in the image folders of a configuration.
+
+    For one that cannot be loaded, so that nothing is left for another round; of the entries that
+    are valid on their own.
+    """
+    if config is None:
+        return []
+    inspections = _inspections(config.datasets)
+    stops = [line for name, one in inspections.items() for line in _lines(name, one.stops)]
+    notes = [line for name, one in inspections.items() for line in _lines(name, one.notes)]
+    return [
+        *(["In the image folders, this would stop snakemake:", *stops] if stops else []),
+        *(["Also seen there:", *notes] if notes else []),
+    ]
+
+
+def _print_folders(datasets: Mapping[str, Dataset], console: Console) -> list[str]:
+    """Print what does not stop; return the lines that do."""
+    inspections = _inspections(datasets)
+    for name, one in inspections.items():
+        for line in _lines(name, one.notes):
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
+    if any(one.notes for one in inspections.values()):
+        console.print()
+    return [line for name, one in inspections.items() for line in _lines(name, one.stops)]
+
+
+def _inspections(datasets: Mapping[str, Dataset]) -> "dict[str, Inspection]":
+    """By dataset; those that lie in folders alone."""
+    if not any(served_folder(dataset) for dataset in datasets.values()):
+        return {}
+    from fastpipe.inspection import inspect  # decoding libraries are not for everyone
+
+    found = {name: inspect(dataset) for name, dataset in datasets.items()}
+    return {name: one for name, one in found.items() if one is not None}
+
+
+def _lines(name: str, messages: Iterable[str]) -> list[str]:
+    return [f"  {name}: {message}" for message in messages]
 
 
 def _table(title: str, columns: Sequence[str], numbers: Iterable[str] = ()) -> Table:

@@ -1,4 +1,4 @@
-"""The command line: one subcommand for each stage, and `check`, `schema`, `pictures`.
+"""The command line: one subcommand for each stage, and `check`, `export`, `schema`, `pictures`.
 
 Stages are called by Snakemake's rules. They are given the records that vouch for their inputs, and
 the record that they are to write. Nothing heavy is imported until a stage runs.
@@ -219,13 +219,34 @@ def check(
     configfile: ConfigFile = None,
 ) -> None:
     """Validate the configuration and print the plan: what is there, what will be done, how long."""
-    from fastpipe.check import print_plan
+    from fastpipe.check import folder_lines, print_plan
     from fastpipe.config.load import load
     from fastpipe.config.plan import Plan
+    from fastpipe.config.problems import ConfigurationError
     from fastpipe.workflow import configuration_files
 
-    plan = Plan(load(configuration_files(HOME, configfile or [])))
+    try:
+        plan = Plan(load(configuration_files(HOME, configfile or [])))
+    except ConfigurationError as error:
+        raise UserError("\n".join([str(error), *folder_lines(error.config)])) from None
     print_plan(plan, study)
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="Folder of a pack: results/runs/…/seeds-0-4.")],
+    out: Annotated[Path, typer.Option(help="FILE.safetensors; its card is FILE.json.")],
+    seed: Annotated[int | None, typer.Option(help="Which run of the pack; default: first.")] = None,
+    torchvision: Annotated[
+        bool, typer.Option("--torchvision", help="For torchvision's plain model; FILE.pt as well.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
+) -> None:
+    """Write the model that a run deploys in the end: its weights, and a card beside them."""
+    from fastpipe.export import export
+
+    for path in export(run, out, seed=seed, torchvision=torchvision, force=force):
+        print(path)
 
 
 @app.command()

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fastpipe.config.dataset import Dataset, FolderProvider, SklearnProvider, TorchvisionProvider
-from fastpipe.config.image_files import class_folders, is_image, split_folders
+from fastpipe.config.folders import folder_problems
+from fastpipe.config.image_files import class_folders, image_files, split_folders
 from fastpipe.config.problems import nearest
 
 __all__ = ["class_count", "dataset_problems"]
@@ -61,6 +62,7 @@ def _names(dataset: Dataset) -> list[str] | None:
 def dataset_problems(dataset: Dataset) -> Found:
     """Yield (keys below the dataset, message) of what cannot be prepared."""
     yield from _lost_folders(dataset)
+    yield from folder_problems(dataset)
     names = _names(dataset)
     known = names if dataset.classes is None else list(dataset.classes)
     for index, name in enumerate(dataset.without_classes):
@@ -112,7 +114,7 @@ def _fewest(dataset: Dataset) -> int | None:
 def _fewest_files(root: Path, dataset: Dataset, kept: float) -> int | None:
     splits = split_folders(root)
     counts = [
-        sum(is_image(path.name) for path in folder.rglob("*"))
+        len(image_files(folder))
         for name, folder in class_folders(splits["train"]).items()
         if name not in dataset.without_classes and name in (dataset.classes or [name])
     ]

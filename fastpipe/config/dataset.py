@@ -68,6 +68,11 @@ class Dataset(Model):
     size: int = Field(ge=4, le=4096)
     """Side of the square prepared images, in pixels. Images are resized (antialiased bilinear)."""
 
+    aspect: Literal["stretch", "keep"] = "stretch"
+    """How images that are no squares become so. `stretch`: the whole image is resized, proportions
+    are not kept. `keep`: the shorter side is resized to `size`, then the central square is cut
+    out, as torchvision's Resize and CenterCrop do (what lies outside it is lost)."""
+
     margin: int = Field(default=0, ge=0)
     """Black border inside the prepared image, in pixels on each side; the image is resized to what
     is left. MNIST's digits, for example, fill 20 of 28 px."""

@@ -52,7 +52,7 @@ def load(paths: Iterable[Path | Sequence[Path]]) -> Config:
         for key, message in cross_check(config, broken):
             files.problem(key, message)
     if files.problems:
-        raise ConfigurationError(files.problems)
+        raise ConfigurationError(files.problems, config)
     return config
 
 

@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fastpipe.errors import UserError
 
@@ -44,7 +45,9 @@ class Problem:
 class ConfigurationError(UserError):
     """All problems of a configuration, one a line."""
 
-    def __init__(self, problems: Iterable[Problem]):
+    def __init__(self, problems: Iterable[Problem], config: Any = None):
+        self.config = config
+        """The entries that are valid on their own, so that more can be found out about them."""
         unique = {str(problem): problem for problem in problems}
         self.problems = sorted(
             unique.values(), key=lambda p: (str(p.place.file), p.place.line, p.place.column)

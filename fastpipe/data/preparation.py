@@ -19,8 +19,9 @@ from typing import Any, Literal
 import numpy as np
 
 from fastpipe.config.dataset import Dataset
+from fastpipe.config.shares import apportion
 from fastpipe.data.providers.provided import Failure, Pictures, Provided
-from fastpipe.data.splits import apportion, shuffled_classes
+from fastpipe.data.splits import shuffled_classes
 from fastpipe.errors import UserError
 
 __all__ = ["Chosen", "Written", "card", "choose", "refuse_unreadable", "write_split"]
@@ -251,7 +252,7 @@ def _decode(
 ) -> _Block:
     pixels = np.zeros((len(indices), *shape), dtype=np.uint8)
     inner = slice(options.margin, options.size - options.margin)
-    failures = pictures.fill(pixels[:, inner, inner], indices)
+    failures = pictures.fill(pixels[:, inner, inner], indices, options.aspect)
     kept = np.delete(np.arange(len(indices)), [failure.position for failure in failures])
     pixels = np.ascontiguousarray(_transformed(pixels[kept], options.transforms))
     return _Block(
@@ -330,6 +331,7 @@ def card(
         "licence": provided.licence,
         "sha256": provided.sha256,
         "size": options.size,
+        "aspect": options.aspect,
         "margin": options.margin,
         "channels": options.channels,
         "transforms": list(options.transforms),

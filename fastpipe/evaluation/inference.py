@@ -119,6 +119,22 @@ class Evaluator:
         top5 = fifth / images if classes > 5 else None
         return Score(loss / images, first / images, top5, images, int(first))
 
+    def predict_head(
+        self, features: Tensor, head_weight: Tensor, head_bias: Tensor | None
+    ) -> Tensor:
+        """Class that any head predicts, int64 [n]: the one `top1` of :meth:`score_head` counts.
+
+        The highest logit, the first class on ties; -1 where a logit is no number.
+
+        Args:
+            features: [n, D], from :meth:`features`.
+            head_weight: [N, D].
+            head_bias: [N], or None.
+        """
+        weight, bias = (None if t is None else t.to(features) for t in (head_weight, head_bias))
+        rows = max(1, _LOGITS_AT_ONCE // len(head_weight))
+        return torch.cat([_predictions(some, weight, bias) for some in features.split(rows)])
+
     def _images_per_batch(self, images: Tensor) -> int:
         return self.batch_size or images_per_batch(images.shape[-2:], self.device)
 
@@ -142,13 +158,23 @@ def images_per_batch(size: tuple[int, int], device: torch.device) -> int:
 @torch.inference_mode()
 def _sums(features: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor) -> Tensor:
     """Sums over images, float64 [3]: cross-entropy, labels ranked first, labels among five."""
-    logits = weight @ features.T  # [N, M]: sums over classes then run along the memory
-    if bias is not None:
-        logits += bias[:, None]
+    logits = _logits(features, weight, bias)
     own = logits.gather(0, labels[None])
     losses = (logits - own).logsumexp(0).double()
     rank = _rank(logits, own, labels)
     return torch.stack([losses.sum(), (rank < 1).sum(), (rank < 5).sum()])
+
+
+@torch.inference_mode()
+def _predictions(features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    logits = _logits(features, weight, bias)
+    return logits.argmax(0).masked_fill(logits.isnan().any(0), -1)
+
+
+def _logits(features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """[N, M]: sums over classes then run along the memory."""
+    logits = weight @ features.T
+    return logits if bias is None else logits.add_(bias[:, None])
 
 
 def _rank(logits: Tensor, own: Tensor, labels: Tensor) -> Tensor:

@@ -54,6 +54,8 @@ def _design(tables: Tables) -> Paragraph | None:
         [
             _("<b>{}</b> ({}, pretrained on {} for {})", s["source"], s["backbone"], s["dataset"],
               epochs(s["epoch"]))
+            if s["dataset"]
+            else _("<b>{}</b> ({}, released weights)", s["source"], s["backbone"])
             for s in sources
         ]
     )  # fmt: skip

@@ -132,7 +132,7 @@ class CollectSpec(Model):
 
 _PACK_FILES = {
     "finetune": ("steps", "dynamics", "validations", "deployments", "layers", "runs"),
-    "deploy": ("adp",),
+    "deploy": ("adp", "confusion"),
     "forgetting": ("forgetting",),
 }
 

@@ -1,20 +1,26 @@
-"""Stage `deploy`: anytime deployment performance (ADP) on the target's test split."""
+"""Stage `deploy`: anytime deployment performance (ADP) on the target's test split.
+
+Of the state deployed at the last checkpoint also which classes it takes for which.
+"""
 
 from pathlib import Path
 
 import pyarrow as pa
+from torch import Tensor
 
 from fastpipe.evaluation.inference import Score
 from fastpipe.models.checkpoint import load_into
 from fastpipe.models.compute import claim_gpu, resolve
-from fastpipe.stages.job import stage_job
+from fastpipe.stages.job import Job, stage_job
 from fastpipe.stages.packs import (
     BodyPasses,
     Deployment,
     PackSpec,
     deployments,
     distinct_states,
+    last_states,
     open_state,
+    write_columns,
     write_rows,
 )
 from fastpipe.stages.restoring import blank_network, class_names, open_split
@@ -34,7 +40,7 @@ def deploy(
     Args:
         spec: see :class:`DeploySpec`.
         pack: folder written by `finetune`; gets `adp.parquet` (top5 is null where there are at
-            most five classes) and the record.
+            most five classes), `confusion.parquet` and the record.
         snapshot: folder of the snapshot the runs started from.
         dataset: the target's folder, written by `prepare`.
         work: the `results/.work` folder.
@@ -63,12 +69,15 @@ def deploy(
             spec.backbone, spec.channels, classes, head_bias=spec.head_bias, resolved=resolved
         )
         passes = BodyPasses(network, open_split(job, dataset, "test", resolved))
-        scores = {}
+        scores, confusions, last = {}, {}, last_states(found)
         for seed, step in distinct_states(found):
             tensors, path = open_state(job, pack, seed, step)
             load_into(network.head, tensors, path, prefix="head.")
             scores[seed, step] = passes.score(tensors, path, network.head)
+            if last[seed] == step:
+                confusions[seed] = passes.confusion(tensors, path, network.head)
         write_rows(job, "adp.parquet", spec, found, _columns(found, scores))
+        _write_confusions(job, spec, dict(sorted(confusions.items())))
         job.state_fact(device=resolved.device.type, precision=resolved.precision)
         job.measure(states=len(scores), passes=passes.passes)
 
@@ -81,3 +90,11 @@ def _columns(found: list[Deployment], scores: dict[tuple[int, int], Score]) -> d
         "top5": pa.array([score.top5 for score in rows], pa.float64()),
         "images": pa.array([score.images for score in rows], pa.int64()),
     }
+
+
+def _write_confusions(job: Job, spec: DeploySpec, confusions: dict[int, Tensor]) -> None:
+    rows = [(seed, *row) for seed, counts in confusions.items() for row in counts.tolist()]
+    seeds, *columns = map(list, zip(*rows, strict=True))
+    named = zip(("label", "predicted", "images"), columns, strict=True)
+    arrays = {name: pa.array(column, pa.int64()) for name, column in named}
+    write_columns(job, "confusion.parquet", spec, seeds, arrays)

@@ -28,7 +28,9 @@ __all__ = [
     "PackSpec",
     "deployments",
     "distinct_states",
+    "last_states",
     "open_state",
+    "write_columns",
     "write_rows",
 ]
 
@@ -129,12 +131,30 @@ class BodyPasses:
         Raises:
             UserError: they are the tensors of another backbone; names `path`.
         """
+        features = self._features_of(tensors, path)
+        return self._evaluator.score_head(features, head.weight, head.bias, self._split.labels)
+
+    def confusion(self, tensors: dict[str, Tensor], path: Path, head: nn.Linear) -> Tensor:
+        """How many images of each class `head` takes for which, as :meth:`score` sees them.
+
+        Returns:
+            int64 [pairs, 3]: true class, predicted class (-1 where a logit is no number), images;
+            in this order, pairs without images left out.
+
+        Raises:
+            UserError: as :meth:`score`.
+        """
+        features = self._features_of(tensors, path)
+        predicted = self._evaluator.predict_head(features, head.weight, head.bias)
+        pairs = torch.stack([self._split.labels.cpu(), predicted.cpu()], dim=1)
+        found, images = pairs.unique(dim=0, return_counts=True)
+        return torch.cat([found, images[:, None]], dim=1)
+
+    def _features_of(self, tensors: dict[str, Tensor], path: Path) -> Tensor:
         body = {k: v for k, v in tensors.items() if k.startswith(("normalise.", "body."))}
         if not _same(body, self._held):
             self._run(body, path)
-        return self._evaluator.score_head(
-            self._features, head.weight, head.bias, self._split.labels
-        )
+        return self._features
 
     def _run(self, body: dict[str, Tensor], path: Path) -> None:
         load_into(self._network.normalise, body, path, prefix="normalise.")
@@ -149,6 +169,11 @@ def _same(some: dict[str, Tensor], others: dict[str, Tensor]) -> bool:
     return some.keys() == others.keys() and all(torch.equal(some[k], others[k]) for k in some)
 
 
+def last_states(found: Iterable[Deployment]) -> dict[int, int]:
+    """Seed → step of the state deployed at its last checkpoint."""
+    return {d.seed: d.deployed_step for d in sorted(found, key=lambda d: d.step)}
+
+
 def distinct_states(found: Iterable[Deployment]) -> list[tuple[int, int]]:
     """(seed, step) of each distinct deployed state, by step: equal bodies stand together."""
     states = {(deployment.seed, deployment.deployed_step) for deployment in found}
@@ -159,14 +184,23 @@ def write_rows(
     job: Job, name: str, spec: PackSpec, found: Sequence[Deployment], columns: dict[str, pa.Array]
 ) -> None:
     """Write a Parquet file with one row for each deployment: identity, steps, then `columns`."""
-    rows = len(found)
+    steps = {
+        "step": pa.array([d.step for d in found], pa.int64()),
+        "deployed_step": pa.array([d.deployed_step for d in found], pa.int64()),
+    }
+    write_columns(job, name, spec, [d.seed for d in found], steps | columns)
+
+
+def write_columns(
+    job: Job, name: str, spec: PackSpec, seeds: Sequence[int], columns: dict[str, pa.Array]
+) -> None:
+    """Write a Parquet file with one row for each entry of `seeds`: identity, then `columns`."""
+    rows = len(seeds)
     identity = {
         "source": pa.array([spec.source] * rows, pa.string()),
         "epoch": pa.array([spec.epoch] * rows, pa.float64()),
         "target": pa.array([spec.target] * rows, pa.string()),
         "recipe": pa.array([spec.variant] * rows, pa.string()),
-        "seed": pa.array([d.seed for d in found], pa.int64()),
-        "step": pa.array([d.step for d in found], pa.int64()),
-        "deployed_step": pa.array([d.deployed_step for d in found], pa.int64()),
+        "seed": pa.array(seeds, pa.int64()),
     }
     pq.write_table(pa.table(identity | columns), job.output(name), compression="zstd")

@@ -205,7 +205,7 @@ FORBIDDEN = {
     "report": ("data", "models", "training", "evaluation", "similarity", "reporting/database"),
 }
 LEAVES = {
-    "image_files",
+    *("image_files", "shares"),
     *("model", "dataset", "source", "recipe", "head_init"),
     *("backbone", "backbone_names", "compute"),
 }

@@ -348,7 +348,8 @@ def test_a_changed_image_folder_is_prepared_again_and_a_changed_test_folder_retr
     for split in ("train", "test"):
         for name in ("cats", "dogs"):
             (tmp_path / "images" / split / name).mkdir(parents=True)
-            (tmp_path / "images" / split / name / "1.png").write_bytes(b"1")
+            for image in ("0.png", "1.png"):
+                (tmp_path / "images" / split / name / image).write_bytes(b"1")
     text = f"datasets: {{near: {{providers: [{{kind: folder, path: '{tmp_path}/images'}}]}}}}"
     before = identities(config(text))
     (tmp_path / "images" / "train" / "cats" / "1.png").touch()

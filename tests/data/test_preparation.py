@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from fastpipe.config.dataset import Dataset, SklearnProvider
 from fastpipe.data.arrays import load_split
@@ -18,7 +19,8 @@ from fastpipe.data.preparation import (
     refuse_unreadable,
     write_split,
 )
-from fastpipe.data.providers.provided import Failure, PixelPictures, Provided
+from fastpipe.data.providers.images import converted
+from fastpipe.data.providers.provided import Failure, ImagePictures, PixelPictures, Provided
 from fastpipe.errors import UserError
 
 DIGITS = SklearnProvider(kind="sklearn", name="digits")
@@ -194,7 +196,7 @@ class _Patchy:
     def __init__(self, count, broken):
         self.labels, self.broken = np.arange(count) % 2, set(broken)
 
-    def fill(self, rows, indices):
+    def fill(self, rows, indices, aspect="stretch"):
         failures = []
         for position, index in enumerate(indices.tolist()):
             if index in self.broken:
@@ -347,3 +349,19 @@ def test_the_card_counts_duplicates_and_contradictions():
     assert found["images_with_several_labels"] == 1
     assert found["per_class"] == {"train": [2, 2], "val": [1, 1], "test": [2, 2]}
     assert found["images"] == {"train": 4, "val": 2, "test": 4}
+
+
+@pytest.mark.parametrize("margin", [0, 2])
+def test_aspect_decides_how_pictures_become_squares(tmp_path, margin):
+    wide = Image.fromarray(np.repeat(np.arange(40, dtype=np.uint8)[None], 10, axis=0))
+    pictures = ImagePictures(lambda index: wide, str, np.zeros(1, np.int64))
+    inner = slice(margin, 10 - margin)
+    for aspect in ("stretch", "keep"):
+        options = _options(size=10, margin=margin, aspect=aspect)
+        chosen = Chosen(pictures, np.zeros(1, np.int64), np.zeros(1, np.int64))
+        write_split(chosen, options, tmp_path / "i.npy", tmp_path / "l.npy")
+        stored = np.load(tmp_path / "i.npy")[0, inner, inner]
+        expected = converted(wide, 10 - 2 * margin, 1, aspect)
+        np.testing.assert_array_equal(stored, expected)
+        spread = int(stored.max()) - int(stored.min())
+        assert spread > 30 if aspect == "stretch" else spread < 12

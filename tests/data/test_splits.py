@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastpipe.data.splits import apportion, shuffled_classes
+from fastpipe.config.shares import apportion
+from fastpipe.data.splits import shuffled_classes
 
 fractions = st.integers(1, 99).map(lambda hundredths: hundredths / 100)
 

@@ -75,6 +75,23 @@ def test_scores_are_those_of_a_plain_loop(name):
     assert score.top5 == fifth / 60
 
 
+def test_predictions_are_those_that_top1_counts():
+    network, split = make_network(bias=True), make_split(n=60)
+    evaluator = Evaluator(network)
+    features = evaluator.features(split)
+    weight = network.head.weight.detach().clone()
+    weight[4], bias = weight[7], network.head.bias.detach().clone()
+    bias[[4, 7]] = 10.0  # two classes share the first place everywhere
+    assert set(evaluator.predict_head(features, weight, bias).tolist()) == {4}
+    weight[1] = float("nan")
+    assert set(evaluator.predict_head(features, weight, bias).tolist()) == {-1}
+    predicted = evaluator.predict_head(features, network.head.weight, network.head.bias)
+    expected = literal_logits(network, split).argmax(1)
+    assert torch.equal(predicted, expected) and len(set(predicted.tolist())) > 1
+    score = evaluator.score(split)
+    assert (predicted == split.labels).sum() == score.correct
+
+
 @pytest.mark.parametrize("batch_size", [1, 7, 100, 229, 230, 1000, None])
 def test_batch_size_does_not_matter(batch_size):
     network, split = make_network(), make_split()

@@ -120,7 +120,9 @@ def record(folder: Path, name: str, spec: Any, outputs: list[str], facts: Any) -
 def _write_dataset(root: Path, name: str) -> dict[str, Any]:
     folder = root / "datasets" / name
     counts = {"train": 4750, "val": 250, "test": TARGETS.get(name, 10_000)}
-    write_json(folder / "card.json", {"dataset": name, "counts": counts})
+    per_class = {"train": [500 - 10 * label for label in range(10)]}
+    card = {"dataset": name, "counts": counts, "per_class": per_class}
+    write_json(folder / "card.json", card)
     facts = {"classes": CLASSES[name], "size": 28, "channels": 1}
     for part, count in counts.items():
         outputs = ["card.json"] if part == "test" else []
@@ -196,7 +198,7 @@ def _write_pack(
     spec = who | {"seeds": list(SEEDS)}
     trained = [f"{name}.parquet" for name in (*_TRAINED, "runs")]
     record(folder, "finetune", spec, trained, {"device": "cpu", "precision": "bf16"})
-    record(folder, "deploy", spec, ["adp.parquet"], {})
+    record(folder, "deploy", spec, ["adp.parquet", "confusion.parquet"], {})
     record(folder, "forgetting", spec, ["forgetting.parquet"], {})
     return who | {"path": str(folder), "seeds": list(seeds)}
 
@@ -208,7 +210,7 @@ _TYPES = {"diverged_step": pa.int64(), "warmup_end_step": pa.int64(), "loss": pa
 
 def _simulate(epoch: float, target: str, recipe: str) -> dict[str, list[dict[str, Any]]]:
     tables: dict[str, list[dict[str, Any]]] = {
-        name: [] for name in (*_TRAINED, "runs", "adp", "forgetting")
+        name: [] for name in (*_TRAINED, "runs", "adp", "confusion", "forgetting")
     }
     for seed in SEEDS:
         for name, rows in _simulate_run(epoch, target, recipe, seed).items():
@@ -300,6 +302,7 @@ def _rows(
              "top5": min(1.0, 0.5 + test[s] / 2), "images": TARGETS.get(target, 10_000)}
             for t, s in best.items()
         ],
+        "confusion": confusion(TARGETS.get(target, 10_000), test[best[STEPS]]),
         "forgetting": [
             {"step": t, "deployed_step": s, "top1": source[s],
              "top5": min(1.0, 0.5 + source[s] / 2), "top1_before": before,
@@ -312,6 +315,19 @@ def _rows(
             | end_state
         ],
     }  # fmt: skip
+
+
+def confusion(images: int, top1: float) -> list[dict[str, int]]:
+    """Ten classes; class i has more images than class i + 1, and its mistakes go to i + 1."""
+    sizes = [images * (15 - label) // 105 for label in range(10)]
+    rows = []
+    for label, size in enumerate(sizes):
+        right = min(size, round(size * max(0.0, top1 - 0.01 * label)))
+        rows.append({"label": label, "predicted": label, "images": right})
+        if right < size:
+            wrong = {"label": label, "predicted": (label + 1) % 10, "images": size - right}
+            rows.append(wrong)
+    return sorted(rows, key=lambda row: (row["label"], row["predicted"]))
 
 
 def val_at(val: dict[int, float], step: int) -> float:
@@ -462,7 +478,7 @@ def _write_fast_pack(root: Path, who: dict[str, Any], recipe: dict[str, Any]) ->
     spec = who | {"seeds": list(FAST_SEEDS)}
     trained = [f"{table}.parquet" for table in (*_TRAINED, "runs")]
     record(folder, "finetune", spec, trained, {"device": "cpu", "precision": "bf16"})
-    record(folder, "deploy", spec, ["adp.parquet"], {})
+    record(folder, "deploy", spec, ["adp.parquet", "confusion.parquet"], {})
     record(folder, "forgetting", spec, ["forgetting.parquet"], {})
     return who | {"path": str(folder), "seeds": list(FAST_SEEDS)}
 

@@ -1,8 +1,12 @@
 """Building a study's database."""
 
+from collections import Counter
+
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from sklearn.metrics import balanced_accuracy_score
 
 from fastpipe.reporting.database.build import TABLES, StudyDatabase, read_columns
 
@@ -22,6 +26,33 @@ def aucs(tmp_path, rows: list[dict], *seeds: int) -> list[float | None]:
         database.insert("adp", rows)
         database.finish(staged(*seeds))
         return [r[0] for r in database._connection.sql("SELECT adp_auc FROM runs").fetchall()]
+
+
+def confusions(labels, predicted, seed: int = 0) -> list[dict]:
+    pairs = Counter(zip(labels, predicted, strict=True))
+    return [
+        RUN | {"seed": seed, "label": label, "predicted": guess, "images": images}
+        for (label, guess), images in pairs.items()
+    ]
+
+
+def test_balanced_accuracy_is_scikit_learns(tmp_path):
+    random = np.random.default_rng(3)
+    labels = random.choice(6, size=200, p=[0.6, 0.2, 0.1, 0.05, 0.05, 0]).tolist()
+    guesses = [random.choice([label, (label + seed) % 6], size=1)[0].item()
+               for seed in (1, 2) for label in labels]  # fmt: skip
+    never = [0] * 200  # classes that are never recognised count as 0, a class without images not
+    runs = (guesses[:200], guesses[200:], never)
+    with StudyDatabase(tmp_path / "x.duckdb") as database:
+        database.insert(
+            "confusion",
+            [row for seed, run in enumerate(runs) for row in confusions(labels, run, seed)],
+        )
+        database.finish(staged(0, 1, 2, 3))
+        query = "SELECT balanced_accuracy FROM runs ORDER BY seed"
+        found = [row[0] for row in database._connection.sql(query).fetchall()]
+    assert found[:3] == pytest.approx([balanced_accuracy_score(labels, run) for run in runs])
+    assert found[0] != found[1] and found[2] == pytest.approx(0.2) and found[3] is None
 
 
 def test_adp_auc_by_hand(tmp_path):

@@ -153,3 +153,9 @@ def test_names_are_escaped(altered):
     assert "&lt;i&gt;FAST" in text
     assert "<i>" not in text
     assert [p.heading for p in summarise(tables, [])][1] == "<b>{x}"
+
+
+def test_released_weights_without_images_are_called_so(altered):
+    text = paragraphs(altered("UPDATE snapshots SET dataset = NULL"))["The experiment"]
+    assert "mnist-cnn (small-cnn, released weights)" in text
+    assert "None" not in text

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from sklearn.metrics import confusion_matrix
 
 from fastpipe.errors import UserError
 from fastpipe.files import digest, read_json
@@ -100,7 +101,8 @@ def test_runs_that_never_move_the_body_need_one_pass(spec, folders, states, hand
 def test_a_record_names_what_was_read_and_written(spec, folders, handmade):
     run(spec(), folders, handmade)
     record = read_json(folders["pack"] / "deploy.json")
-    assert record["outputs"] == {"adp.parquet": digest(folders["pack"] / "adp.parquet")}
+    files = ("adp.parquet", "confusion.parquet")
+    assert record["outputs"] == {name: digest(folders["pack"] / name) for name in files}
     states = {f"{folders['pack']}/states/seed-{s}-step-{t}.safetensors" for s, _, t in DEPLOYED}
     assert record["inputs"].keys() == states | {
         f"{folders['pack']}/deployments.parquet",
@@ -118,6 +120,41 @@ def test_the_same_inputs_give_the_same_bytes(spec, folders, handmade):
         digest(folders["pack"] / "adp.parquet"),
         digest(folders["pack"] / "deploy.json"),
     )
+
+
+def predictions(network, dataset):
+    """Predicted class of each test image, one image at a time."""
+    images = np.load(dataset / "test-images.npy")
+    with torch.no_grad():
+        logits = [network(torch.from_numpy(i).permute(2, 0, 1)[None])[0] for i in images]
+    return np.array([row.argmax().item() for row in logits])
+
+
+def test_the_confusion_of_the_last_states_is_scikit_learns(spec, folders, states, handmade):
+    rows = run(spec(), folders, handmade)
+    table = pq.read_table(folders["pack"] / "confusion.parquet")
+    assert table.column_names[:5] == ["source", "epoch", "target", "recipe", "seed"]
+    labels = np.load(folders["dataset"] / "test-labels.npy")
+    for seed, step in ((0, 3), (1, 1)):
+        own = [row for row in table.to_pylist() if row["seed"] == seed]
+        matrix = np.zeros((7, 7), int)
+        for row in own:
+            assert row["images"] > 0 and matrix[row["label"], row["predicted"]] == 0
+            matrix[row["label"], row["predicted"]] = row["images"]
+        predicted = predictions(states[seed, step], folders["dataset"])
+        np.testing.assert_array_equal(matrix, confusion_matrix(labels, predicted, labels=range(7)))
+        last = max((row for row in rows if row["seed"] == seed), key=lambda row: row["step"])
+        assert matrix.trace() / 40 == last["top1"]
+    assert [row["seed"] for row in table.to_pylist()] == sorted(table["seed"].to_pylist())
+
+
+def test_an_image_without_numbers_is_of_no_class(spec, folders, states, handmade):
+    torch.nn.init.constant_(states[0, 3].head.weight[2:3], float("nan"))
+    folders["pack"] = handmade.pack(folders["snapshot"], states, DEPLOYED)
+    rows = run(spec(), folders, handmade)
+    table = pq.read_table(folders["pack"] / "confusion.parquet").to_pylist()
+    assert {row["predicted"] for row in table if row["seed"] == 0} == {-1}
+    assert rows[3]["top1"] == 0
 
 
 def test_a_bias_is_used(spec, folders, states, handmade):

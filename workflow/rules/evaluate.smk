@@ -15,6 +15,7 @@ rule deploy:
         stale=stale("deploy"),
     output:
         adp="results/" + RUNS + "/adp.parquet",
+        confusion="results/" + RUNS + "/confusion.parquet",
         record="results/" + RUNS + "/deploy.json",
     log:
         "results/logs/" + RUNS + "/deploy.log",

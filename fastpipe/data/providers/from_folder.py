@@ -1,6 +1,5 @@
 """Images that lie in one folder per class."""
 
-import os
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -9,15 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from fastpipe.config.dataset import FolderProvider
-from fastpipe.config.image_files import is_image
+from fastpipe.config.image_files import image_files, layout_problem
 from fastpipe.data.providers.hashes import checked_hashes
 from fastpipe.data.providers.images import open_image
 from fastpipe.data.providers.provided import ImagePictures, Provided, UnavailableError
 from fastpipe.errors import UserError
 
 __all__ = ["provide_folder"]
-
-_VALIDATION = ("val", "valid", "validation")
 
 
 def provide_folder(provider: FolderProvider, sha256: Mapping[str, str]) -> Provided:
@@ -56,18 +53,12 @@ def _subfolders(folder: Path) -> list[Path]:
 
 def _splits(root: Path, folders: Sequence[Path]) -> dict[str, Path]:
     """Folder of each split; only `train` (the root) when it is still to be split."""
+    if problem := layout_problem(root):
+        raise UserError(problem)
     names = {folder.name for folder in folders}
-    reserved = names & {"train", "test", *_VALIDATION}
-    if not reserved or not ({"train", "test"} <= names or reserved == names):
-        return {"train": root}
-    if reserved == names == {"train", "test"}:
+    if names == {"train", "test"}:
         return {"train": root / "train", "test": root / "test"}
-    raise UserError(
-        f"{root} holds the folders {', '.join(repr(name) for name in sorted(names)[:8])}; "
-        "expected either 'train' and 'test' and nothing else, or one folder per class. The "
-        "validation split is carved from train: merge a validation folder into 'train', or call "
-        "it 'test' if there is no other."
-    )
+    return {"train": root}
 
 
 def _class_folders(folder: Path) -> dict[str, Path]:
@@ -102,28 +93,10 @@ def _common_classes(root: Path, found: Mapping[str, Mapping[str, Path]]) -> list
 def _pictures(
     root: Path, classes: Sequence[str], folders: Mapping[str, Path], other: Counter[str]
 ) -> ImagePictures:
-    files = [_files(folders[name], other) for name in classes]
+    files = [image_files(folders[name], other) for name in classes]
     paths = [path for group in files for path in group]
     return ImagePictures(
         open=lambda index: open_image(paths[index]),
         source=lambda index: paths[index].relative_to(root).as_posix(),
         labels=np.repeat(np.arange(len(classes)), [len(group) for group in files]),
     )
-
-
-def _files(folder: Path, other: Counter[str]) -> list[Path]:
-    """Image files below `folder`, sorted; links are followed, each folder is entered once.
-
-    Suffixes of files that are no images are counted in `other`.
-    """
-    files: list[Path] = []
-    entered: set[str] = set()
-    for place, folders, names in os.walk(folder, followlinks=True):
-        real = os.path.realpath(place)
-        folders[:] = [] if real in entered else [n for n in folders if not n.startswith(".")]
-        if real not in entered:
-            entered.add(real)
-            shown = [name for name in names if not name.startswith(".")]
-            files += [Path(place, name) for name in shown if is_image(name)]
-            other.update(Path(name).suffix.lower() for name in shown if not is_image(name))
-    return sorted(files, key=lambda path: path.as_posix())

@@ -10,19 +10,24 @@ In this order:
 4. Transparency, also of palettes, is composited on white.
 5. Palette, CMYK (Adobe's inverted kind as well), YCbCr, HSV and 1-bit images become grey
    (ITU-R 601 luma) or RGB, whatever the dataset asks for. ICC profiles are ignored.
-6. The whole image is resized to size × size, antialiased bilinear; proportions are not kept.
+6. The image is resized, antialiased bilinear. `stretch`: all of it to size × size, proportions are
+   not kept. `keep`: the shorter side to size, the longer one in proportion, rounded down; then the
+   central square is cut out (torchvision's Resize and CenterCrop, to the pixel).
 """
 
 import io
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from fastpipe.errors import UserError
 
-__all__ = ["LARGEST_PIXELS", "UnreadableError", "converted", "open_image"]
+__all__ = ["LARGEST_PIXELS", "Aspect", "UnreadableError", "converted", "open_image"]
+
+Aspect = Literal["stretch", "keep"]
 
 LARGEST_PIXELS = 80_000_000
 """Images with more pixels are refused as decompression bombs before they are decoded. Pillow warns
@@ -86,7 +91,9 @@ def _refuse_bomb(image: Image.Image) -> None:
         )
 
 
-def converted(image: Image.Image, size: int, channels: int) -> np.ndarray:
+def converted(
+    image: Image.Image, size: int, channels: int, aspect: Aspect = "stretch"
+) -> np.ndarray:
     """Pixels, uint8 (size, size, channels), of a decoded image (conversion: see above).
 
     Raises UnreadableError for a mode that has no defined conversion, such as floating point.
@@ -97,9 +104,22 @@ def converted(image: Image.Image, size: int, channels: int) -> np.ndarray:
         raise UnreadableError(
             f"pixels of mode {image.mode!r} cannot be converted: {error}"
         ) from None
-    if image.size != (size, size):
-        image = image.resize((size, size), Image.Resampling.BILINEAR)
-    return np.asarray(image).reshape(size, size, channels)
+    image = _resized(image, (size, size) if aspect == "stretch" else _covering(image.size, size))
+    pixels = np.asarray(image).reshape(image.height, image.width, channels)
+    top, left = (round((side - size) / 2) for side in pixels.shape[:2])
+    return pixels[top : top + size, left : left + size]
+
+
+def _resized(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    return image if image.size == size else image.resize(size, Image.Resampling.BILINEAR)
+
+
+def _covering(sides: tuple[int, int], size: int) -> tuple[int, int]:
+    """Width and height in proportion, the shorter one `size`."""
+    width, height = sides
+    if width <= height:
+        return size, size * height // width
+    return size * width // height, size
 
 
 def _upright(image: Image.Image) -> Image.Image:

@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
-from fastpipe.data.providers.images import UnreadableError, converted
+from fastpipe.data.providers.images import Aspect, UnreadableError, converted
 
 __all__ = ["Failure", "ImagePictures", "Pictures", "PixelPictures", "Provided", "UnavailableError"]
 
@@ -33,8 +33,11 @@ class Pictures(Protocol):
     labels: np.ndarray
     """int64 (n,)."""
 
-    def fill(self, rows: np.ndarray, indices: np.ndarray) -> list[Failure]:
-        """Write pictures `indices` into `rows`, uint8 (k, size, size, channels).
+    def fill(
+        self, rows: np.ndarray, indices: np.ndarray, aspect: Aspect = "stretch"
+    ) -> list[Failure]:
+        """Write pictures `indices` into `rows`, uint8 (k, size, size, channels), made square as
+        `aspect` says.
 
         Rows of pictures that cannot be read are left as they are and reported. Thread-safe.
         """
@@ -47,7 +50,9 @@ class PixelPictures:
     pixels: np.ndarray
     labels: np.ndarray
 
-    def fill(self, rows: np.ndarray, indices: np.ndarray) -> list[Failure]:
+    def fill(
+        self, rows: np.ndarray, indices: np.ndarray, aspect: Aspect = "stretch"
+    ) -> list[Failure]:
         """See :class:`Pictures`. Pixels of the right shape are copied as they are."""
         pixels = self.pixels if self.pixels.ndim == 4 else self.pixels[..., None]
         if pixels.shape[1:] == rows.shape[1:]:
@@ -55,7 +60,7 @@ class PixelPictures:
             return []
         _, size, _, channels = rows.shape
         for row, index in zip(rows, indices, strict=True):
-            row[:] = converted(Image.fromarray(self.pixels[index]), size, channels)
+            row[:] = converted(Image.fromarray(self.pixels[index]), size, channels, aspect)
         return []
 
 
@@ -69,13 +74,15 @@ class ImagePictures:
     """Where image number i comes from, for messages and the card."""
     labels: np.ndarray
 
-    def fill(self, rows: np.ndarray, indices: np.ndarray) -> list[Failure]:
+    def fill(
+        self, rows: np.ndarray, indices: np.ndarray, aspect: Aspect = "stretch"
+    ) -> list[Failure]:
         """See :class:`Pictures`."""
         _, size, _, channels = rows.shape
         failures = []
         for position, index in enumerate(indices.tolist()):
             try:
-                rows[position] = converted(self.open(index), size, channels)
+                rows[position] = converted(self.open(index), size, channels, aspect)
             except UnreadableError as error:
                 failures.append(Failure(position, self.source(index), str(error)))
         return failures

@@ -185,6 +185,7 @@ CREATE TABLE confusion (
 );
 COMMENT ON TABLE confusion IS 'test images by true and predicted class, state deployed at the last checkpoint; pairs without images are left out';
 COMMENT ON COLUMN confusion.label IS 'true class: place in datasets.classes, from 0';
+COMMENT ON COLUMN confusion.predicted IS 'predicted class; -1 where a score is no number';
 
 CREATE TABLE flow (
     source VARCHAR, epoch DOUBLE, target VARCHAR,

@@ -9,7 +9,7 @@ from fastpipe.reporting.drawing.arms import DASHES
 from fastpipe.reporting.drawing.table import Table
 from fastpipe.reporting.numbers import count, epochs
 from fastpipe.reporting.page.claims import claims_section
-from fastpipe.reporting.page.final_numbers import COLUMNS, final_tables
+from fastpipe.reporting.page.final_numbers import final_tables
 from fastpipe.reporting.page.studies import arm_labels, study_sections, study_titles
 from fastpipe.reporting.summary import summarise
 from fastpipe.reporting.tables import Row, Tables
@@ -45,7 +45,7 @@ def page_content(
         "claims": claims_section(verdicts, shown, titles),
         "figures": shown,
         "tables": final,
-        "columns": [{"name": name, "unit": unit} for _, name, unit, _, _ in COLUMNS],
+        "balanced": any(column["name"] == "balanced" for t in final for column in t["columns"]),
         "datasets": [_dataset(row) for row in tables.rows("FROM datasets ORDER BY rowid")],
         "notes": _notes(tables, figures, bool(verdicts)),
         "contents": _contents(figures, bool(verdicts), bool(final)),
@@ -117,7 +117,10 @@ def _scale_note(tables: Tables, figure: Figure) -> str:
         "ORDER BY ALL",
         [figure.sources],
     )
-    parts = [f"{row['backbone']} on {row['dataset']}" for row in networks] or ["unknown network"]
+    parts = [
+        f"{row['backbone']} on {row['dataset']}" if row["dataset"] else row["backbone"]
+        for row in networks
+    ] or ["unknown network"]
     if figure.seeds is not None:
         (row,) = tables.rows(
             "SELECT max(steps) AS steps FROM arms JOIN runs USING (source, epoch, target, recipe) "

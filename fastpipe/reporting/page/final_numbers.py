@@ -7,11 +7,14 @@ from fastpipe.reporting.numbers import plus_minus
 from fastpipe.reporting.page.studies import arm_colour
 from fastpipe.reporting.tables import Row, Tables
 
-__all__ = ["COLUMNS", "final_tables"]
+__all__ = ["final_tables"]
 
-COLUMNS: tuple[tuple[str, str, str, str, int], ...] = (
+Column = tuple[str, str, str, str, int]
+
+COLUMNS: tuple[Column, ...] = (
     # column of the view, heading, unit, form, which way is better
     ("top1", "top-1", "%", "percent", 1),
+    ("balanced_accuracy", "balanced", "%", "percent", 1),
     ("top5", "top-5", "%", "percent", 1),
     ("adp_auc", "ADP-AUC", "0 to 1", "scores", 1),
     ("forgotten", "forgotten", "points", "percent", -1),
@@ -34,18 +37,36 @@ def final_tables(
         title = f"{target} from {source}" if len(sources) > 1 else target
         if len({other[0] for other in keys}) > 1:
             title = f"{titles.get(study, study)}: {title}"
-        cells = [_final_row(row, own, labels.get(study, [])) for row in own]
-        found.append({"title": title, "rows": cells})
+        columns = _columns(own)
+        cells = [_final_row(row, own, labels.get(study, []), columns) for row in own]
+        headings = [{"name": name, "unit": unit} for _, name, unit, _, _ in columns]
+        found.append({"title": title, "columns": headings, "rows": cells})
     return found
 
 
-def _final_row(row: Row, rows: Sequence[Row], labels: Sequence[str]) -> dict[str, Any]:
+def _columns(rows: Sequence[Row]) -> list[Column]:
+    """All, balanced accuracy only where it says something else than top-1: classes are uneven."""
+
+    def printed(row: Row, column: str) -> str:
+        return plus_minus(row[column], row[f"{column}_half_width"], "percent")
+
+    uneven = any(
+        row["balanced_accuracy"] is not None
+        and printed(row, "balanced_accuracy") != printed(row, "top1")
+        for row in rows
+    )
+    return [column for column in COLUMNS if uneven or column[0] != "balanced_accuracy"]
+
+
+def _final_row(
+    row: Row, rows: Sequence[Row], labels: Sequence[str], columns: Sequence[Column]
+) -> dict[str, Any]:
     return {
         "label": row["arm"],
         "colour": arm_colour(row["arm"], labels),
         "runs": row["runs"],
         "diverged": row["diverged"],
-        "cells": [_cell(row, rows, column, form, better) for column, _, _, form, better in COLUMNS],
+        "cells": [_cell(row, rows, column, form, better) for column, _, _, form, better in columns],
     }
 
 

@@ -205,3 +205,19 @@ def test_decoding_does_not_need_the_file_afterwards(tmp_path):
     image = open_image(path)
     path.unlink()
     assert converted(image, 4, 3).shape == (4, 4, 3)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+@pytest.mark.parametrize("sides", [(50, 50), (61, 40), (40, 61), (333, 100), (7, 90), (32, 47)])
+def test_keep_is_torchvisions_resize_and_centre_crop(sides, mode):
+    from torchvision.transforms import CenterCrop, InterpolationMode, Resize
+
+    random = np.random.default_rng(list(sides))
+    shape = (sides[1], sides[0], *([3] if mode == "RGB" else []))
+    image = Image.fromarray(random.integers(0, 256, shape, dtype=np.uint8))
+    expected = CenterCrop(32)(Resize(32, InterpolationMode.BILINEAR, antialias=True)(image))
+    found = converted(image, 32, 3 if mode == "RGB" else 1, "keep")
+    np.testing.assert_array_equal(found.squeeze(), np.asarray(expected))
+    if sides[0] != sides[1]:
+        stretched = converted(image, 32, 3 if mode == "RGB" else 1)
+        assert (stretched != found).any()
