@@ -6,9 +6,9 @@ image standing for its class's mean,
 
     H = tr(Σ_f⁺ Σ_g),                  between 0 and min(classes − 1, rank of Σ_f).
 
-With fewer images than features Σ_f says little, and H tends to that upper bound. Ibrahim, Ponomareva
-and Mazumder, "Newer is not always better: Rethinking transferability metrics, their peculiarities,
-stability and performance" (2021), section 4, therefore shrink it:
+With fewer images than features Σ_f says little, and H tends to that upper bound. Ibrahim,
+Ponomareva and Mazumder, "Newer is not always better: Rethinking transferability metrics, their
+peculiarities, stability and performance" (2021), section 4, therefore shrink it:
 
     H_α = tr(Σ_α⁻¹ (1 − α) Σ_g),       Σ_α = (1 − α) Σ_f + α tr(Σ_f)/D I,
 
@@ -56,9 +56,9 @@ def regularised_h_score(features: ArrayLike, labels: ArrayLike) -> float:
 def ledoit_wolf_shrinkage(features: ArrayLike) -> float:
     """Weight α ∈ [0, 1] of the multiple of the identity in the shrunk covariance.
 
-    Ledoit and Wolf, "A well-conditioned estimator for large-dimensional covariance matrices" (2004),
-    section 3.2: α = min(b², d²) / d², d² the mean squared deviation of the covariance S of the
-    centred features from tr(S)/D I, and b² that of single images' x xᵀ from S, by the image.
+    Ledoit and Wolf, "A well-conditioned estimator for large-dimensional covariance matrices"
+    (2004), section 3.2: α = min(b², d²) / d², d² the mean squared deviation of the covariance S of
+    the centred features from tr(S)/D I, and b² that of single images' x xᵀ from S, by the image.
 
     Args:
         features: [n, D]; 0 is returned if S is such a multiple already.

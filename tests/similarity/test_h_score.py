@@ -70,7 +70,7 @@ def test_with_more_features_than_images_only_the_regularised_score_tells_labels_
 @pytest.mark.parametrize("score", [h_score, regularised_h_score])
 def test_rises_with_separation_up_to_classes_less_one(clusters, score):
     found = [score(*clusters(400, 8, apart=apart)) for apart in (0, 0.3, 1, 3)]
-    assert found == sorted(found) and 0 <= found[0] and found[-1] < 3
+    assert found == sorted(found) and found[0] >= 0 and found[-1] < 3
 
 
 @pytest.mark.parametrize("score", [h_score, regularised_h_score])
