@@ -61,8 +61,8 @@ def test_by_hand(folders, handmade):
     (row,), flow = run(folders, handmade, min_count=5)
     assert row == {
         "source": "cnn", "epoch": 0.25, "target": "digits", "extractor": "net@2",
-        "distance": pytest.approx(4.25), "similarity": pytest.approx(np.exp(-0.5 * 4.25)), "gamma": 0.5,
-        "source_classes": 2, "target_classes": 2,
+        "distance": pytest.approx(4.25), "similarity": pytest.approx(np.exp(-0.5 * 4.25)),
+        "gamma": 0.5, "source_classes": 2, "target_classes": 2,
     }  # fmt: skip
     assert [(f["source_class"], f["target_class"], f["flow"]) for f in flow] == [
         ("mnist 0", "digits 0", pytest.approx(0.5)),
