@@ -13,6 +13,8 @@ from fastpipe.reporting.tables import Row
 
 __all__ = ["EXHIBIT"]
 
+_INFINITE = float("inf")  # read as none; a score that is none was never computed
+
 
 def draw(rows: Sequence[Row], arms: Sequence[str]) -> Table:
     """A row for each score."""
@@ -29,7 +31,10 @@ def draw(rows: Sequence[Row], arms: Sequence[str]) -> Table:
 
 
 def _numbers(score: str, rows: Sequence[Row]) -> Row:
-    agreement = rank_correlations([row["value"] for row in rows], [row["accuracy"] for row in rows])
+    agreement = rank_correlations(
+        [_INFINITE if row["value"] is None else row["value"] for row in rows],
+        [row["accuracy"] for row in rows],
+    )
     numbers: Row = {"score": score}
     for name in COEFFICIENTS:
         values = agreement[name] if agreement else (None, None, None)
@@ -48,7 +53,7 @@ def _cells(row: Row) -> list[str]:
 
 EXHIBIT = Exhibit(
     id="score-ranks",
-    place=12,
+    place=15,
     short="Scores, ranked",
     title="Which score puts the targets in the right order?",
     lede=(

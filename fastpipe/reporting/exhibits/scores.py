@@ -1,6 +1,5 @@
 """Scores of transferability against achieved accuracy, target by target."""
 
-import math
 from collections.abc import Sequence
 
 import altair as alt
@@ -15,9 +14,9 @@ __all__ = ["EXHIBIT"]
 
 
 def draw(rows: Sequence[Row], arms: Sequence[str]) -> alt.LayerChart:
-    """A dot for each target, with its name; an infinite score has no place and is left out."""
+    """A dot for each target, with its name; an infinite score (read as none) is left out."""
     del arms
-    shown = [row for row in rows if math.isfinite(row["value"])]
+    shown = [row for row in rows if row["value"] is not None]
     values = [
         {"target": row["target"], "recipe": row["recipe"], "value": rounded(row["value"])}
         | {"accuracy": rounded(row["accuracy"])}
@@ -53,7 +52,7 @@ def draw(rows: Sequence[Row], arms: Sequence[str]) -> alt.LayerChart:
 
 EXHIBIT = Exhibit(
     id="scores",
-    place=11,
+    place=14,
     short="Scores",
     title="Can features alone tell how well a target will go?",
     lede=(
