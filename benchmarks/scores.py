@@ -14,7 +14,7 @@ from fastpipe.similarity.transrate import transrate
 
 __all__ = ["run"]
 
-IMAGES, FEATURES, CLASSES, KINDS = 2000, 512, 20, 1000
+IMAGES, FEATURES, CLASSES, KINDS = 1000, 256, 10, 1000
 
 
 def run() -> list[Row]:

@@ -25,7 +25,7 @@ def draw(rows: Sequence[Row], arms: Sequence[str]) -> alt.LayerChart:
     base = alt.Chart(alt.InlineData(values=values)).encode(
         x=alt.X(
             "value:Q",
-            title=f"{SCORES[rows[0]['score']]} (larger: more transferable)",
+            title=SCORES[rows[0]["score"]],
             scale=alt.Scale(zero=False, nice=False, padding=32),
             axis=count_axis(),
         ),
@@ -47,7 +47,7 @@ def draw(rows: Sequence[Row], arms: Sequence[str]) -> alt.LayerChart:
         for style in ("halo", "note")
     ]
     dots = base.mark_point(filled=True, size=70, opacity=1, style="series")
-    return alt.layer(dots, *texts).properties(height=300)
+    return alt.layer(*texts, dots).properties(height=300)
 
 
 EXHIBIT = Exhibit(
