@@ -18,7 +18,7 @@ from fastpipe.config.names import (
 from fastpipe.config.plan import SPLITS
 from fastpipe.errors import UserError
 from fastpipe.warm import ADDRESS, Warm
-from fastpipe.workflow import STALE, Graph, pack, snapshot
+from fastpipe.workflow import STALE, Graph, extractor, pack, snapshot
 
 # Rules call the `fastpipe` beside the Python that runs Snakemake, on the code beside this file.
 os.environ["PATH"] = os.pathsep.join(
@@ -100,6 +100,7 @@ wildcard_constraints:
     epoch="[^/@]+",
     dataset="[^/]+",
     target="[^/]+",
+    extractor="(/[^/]+)?",
     variant="[^/]+",
     first="[0-9]+",
     last="[0-9]+",

@@ -114,7 +114,7 @@ def pretrain(
 
 @app.command(rich_help_panel=STAGES)
 def features(spec: Spec, identity: Identity, out: Out, snapshot: Record, dataset: Record) -> None:
-    """Class means and counts of a training split at a snapshot."""
+    """Class means of a training split at a snapshot, and features of single images."""
     from fastpipe.stages.features import FeaturesSpec, features
 
     features(
@@ -136,6 +136,20 @@ def similarity(spec: Spec, identity: Identity, out: Out, source: Record, target:
         _parse(SimilaritySpec, spec),
         source_features=source.parent,
         target_features=target.parent,
+        out=out.parent,
+        work=WORK,
+        identity=_one(identity),
+    )
+
+
+@app.command(rich_help_panel=STAGES)
+def scores(spec: Spec, identity: Identity, out: Out, features: Record) -> None:
+    """LogME, LEEP and other scores of transferability, from features of a target's images."""
+    from fastpipe.stages.scores import ScoresSpec, scores
+
+    scores(
+        _parse(ScoresSpec, spec),
+        features=features.parent,
         out=out.parent,
         work=WORK,
         identity=_one(identity),

@@ -161,7 +161,8 @@ class Estimate:
         return (spec["epoch"] - before) * self.sizes(spec["dataset"]).train
 
     def _features(self, spec: dict[str, Any]) -> float:
-        return self.sizes(spec["dataset"]).train
+        sizes = self.sizes(spec["dataset"])
+        return sizes.train + sizes.val
 
     def _finetune(self, spec: dict[str, Any]) -> float:
         recipe = spec["recipe"]

@@ -69,7 +69,11 @@ class Graph:
             case "features":
                 return self.plan.features(snapshot(wildcards), wildcards.dataset)
             case "similarity":
-                return self.plan.similarity(snapshot(wildcards), wildcards.target)
+                return self.plan.similarity(
+                    snapshot(wildcards), wildcards.target, extractor(wildcards)
+                )
+            case "scores":
+                return self.plan.scores(snapshot(wildcards), wildcards.target)
             case "finetune" | "deploy" | "forgetting":
                 return getattr(self.plan, stage)(pack(wildcards))
             case "collect" | "report":
@@ -117,6 +121,12 @@ class Graph:
 
 def snapshot(wildcards: Any) -> Snapshot:
     return Snapshot(wildcards.source, float(wildcards.epoch))
+
+
+def extractor(wildcards: Any) -> Snapshot:
+    """The snapshot in whose features a similarity is computed: named, or the source's own."""
+    source, _, epoch = wildcards.extractor.removeprefix("/").partition("@")
+    return Snapshot(source, float(epoch)) if source else snapshot(wildcards)
 
 
 def pack(wildcards: Any) -> Pack:

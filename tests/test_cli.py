@@ -200,6 +200,7 @@ ARGUMENTS = {
         {"source": "a/features.json", "target": "b/features.json"},
         {"source_features": "a", "target_features": "b", "out": "o"},
     ),
+    "scores": ({"features": "a/features.json"}, {"features": "a", "out": "o"}),
     "finetune": (
         {"snapshot": "s/pretrain.json", "dataset": "d/prepare-train.json"},
         {"snapshot": "s", "dataset": "d", "out": "o"},

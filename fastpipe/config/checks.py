@@ -64,6 +64,7 @@ def cross_check(config: Config, broken: set[Key]) -> Found:
     yield from _studies(config, broken)
     for target in study_targets(config).values():
         yield from _scale(config, broken, target)
+        yield from _extractors(config, broken, target)
         for name, arm in target.study.arms.items():
             yield from _arm(config, broken, target, name, arm)
 
@@ -262,6 +263,7 @@ def _scale(config: Config, broken: set[Key], target: Target) -> Found:
             yield (*key, "findings", claim), f"the study does not judge a claim {claim!r}"
     arms = target.study.arms.values()
     sources = {text.partition("@")[0] for arm in arms for text in arm.snapshots}
+    extractors = {text.partition("@")[0] for text in target.study.extractors}
     for name, rate in target.scale.rates.items():
         for source in rate if isinstance(rate, dict) else ():
             if source not in sources:
@@ -273,7 +275,7 @@ def _scale(config: Config, broken: set[Key], target: Target) -> Found:
             yield (*key, "arms", name), f"there is no arm {name!r}; {hint}"
     yield from _scale_overrides(target)
     used = {
-        "sources": sources,
+        "sources": sources | extractors,
         "datasets": {name for arm in arms for name in arm.targets},
     }
     for old, new in target.scale.rename.items():
@@ -284,6 +286,24 @@ def _scale(config: Config, broken: set[Key], target: Target) -> Found:
         if not sections:
             hint = nearest(old, used["sources"] | used["datasets"])
             yield (*key, "rename", old), f"no arm uses a source or dataset {old!r}; {hint}"
+
+
+def _extractors(config: Config, broken: set[Key], target: Target) -> Found:
+    """Extractors must be there, and take the images of every source and target of the arms."""
+    arms = target.study.arms.values()
+    snapshots = [s for arm in arms for text in arm.snapshots
+                 for s in _snapshots(config, broken, target, text)[0]]  # fmt: skip
+    datasets = [target.scale.rename.get(name, name) for arm in arms for name in arm.targets]
+    datasets += [config.sources[s.source].dataset or "" for s in snapshots]
+    for index, text in enumerate(target.study.extractors):
+        key = ("studies", target.study_name, "extractors", index)
+        found, message = _snapshots(config, broken, target, text)
+        if message:
+            yield key, message
+        for source in dict.fromkeys(snapshot.source for snapshot in found):
+            for dataset in dict.fromkeys(datasets):
+                for message in _misfit(config, config.sources[source], dataset):
+                    yield key, message
 
 
 def _scale_overrides(target: Target) -> Found:

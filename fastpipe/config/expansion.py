@@ -20,6 +20,7 @@ __all__ = [
     "Runs",
     "Target",
     "arm_overrides",
+    "extractors_of",
     "invalid_values",
     "parse_snapshot",
     "renamed",
@@ -125,6 +126,12 @@ def runs_of(config: Config, target: Target) -> list[Runs]:
     return [
         runs for name, arm in target.study.arms.items() for runs in _arm(config, target, name, arm)
     ]
+
+
+def extractors_of(config: Config, target: Target) -> list[Snapshot]:
+    """The snapshots in whose features a study at a scale compares source and target."""
+    texts = [renamed(target.scale, text) for text in target.study.extractors]
+    return list(dict.fromkeys(s for text in texts for s in parse_snapshot(config, text)))
 
 
 def _arm(config: Config, target: Target, name: str, arm: Arm) -> Iterator[Runs]:

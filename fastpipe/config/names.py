@@ -21,8 +21,8 @@ __all__ = [
 ]
 
 STAGES = (
-    *("prepare", "pretrain", "features", "similarity", "finetune", "deploy", "forgetting"),
-    *("collect", "report"),
+    *("prepare", "pretrain", "features", "similarity", "scores"),
+    *("finetune", "deploy", "forgetting", "collect", "report"),
 )
 """The stages, inputs before their users. One stage = one rule = one subcommand = one function."""
 
@@ -83,8 +83,10 @@ def features_folder(snapshot: Snapshot, dataset: str) -> Path:
     return RESULTS / "features" / str(snapshot) / dataset
 
 
-def similarity_folder(snapshot: Snapshot, target: str) -> Path:
-    return RESULTS / "similarity" / str(snapshot) / target
+def similarity_folder(snapshot: Snapshot, target: str, extractor: Snapshot | None = None) -> Path:
+    """Of a source's dataset and a target: in the snapshot's own features, or in an extractor's."""
+    own = RESULTS / "similarity" / str(snapshot) / target
+    return own if extractor in (None, snapshot) else own / str(extractor)
 
 
 def pack_folder(pack: Pack) -> Path:

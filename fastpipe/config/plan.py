@@ -16,7 +16,14 @@ from typing import Any
 from fastpipe.config.backbone_names import has_skips
 from fastpipe.config.config import Config, source_channels
 from fastpipe.config.content import content_digest
-from fastpipe.config.expansion import Runs, Target, parse_snapshot, runs_of, study_targets
+from fastpipe.config.expansion import (
+    Runs,
+    Target,
+    extractors_of,
+    parse_snapshot,
+    runs_of,
+    study_targets,
+)
 from fastpipe.config.fingerprint import fingerprint
 from fastpipe.config.listing import listings
 from fastpipe.config.names import (
@@ -197,25 +204,35 @@ class Plan:
             "source": snapshot.source,
             "epoch": float(snapshot.epoch),
             "dataset": dataset,
+            "similarity_images_per_class": self.config.settings.similarity_images_per_class,
+            "score_images_per_class": self.config.settings.score_images_per_class,
             **self._network(snapshot.source),
         }
         spec["compute"] = spec["compute"] | {"precision": "fp32"}
-        inputs = self.pretrain(snapshot).records | self._split_inputs(dataset, "train")
+        inputs = self.pretrain(snapshot).records | self._split_inputs(dataset, "train", "val")
         return self._job("features", features_folder(snapshot, dataset), spec, inputs)
 
     @_once
-    def similarity(self, snapshot: Snapshot, target: str) -> Job:
+    def similarity(self, snapshot: Snapshot, target: str, extractor: Snapshot) -> Job:
         settings = self.config.settings
         spec = {
             "source": snapshot.source,
             "epoch": float(snapshot.epoch),
             "target": target,
+            "extractor": str(extractor),
             "gamma": settings.gamma,
             "min_count": settings.min_count,
         }
         own = self.config.sources[snapshot.source].dataset
-        inputs = self.features(snapshot, own).records | self.features(snapshot, target).records
-        return self._job("similarity", similarity_folder(snapshot, target), spec, inputs)
+        inputs = self.features(extractor, own).records | self.features(extractor, target).records
+        folder = similarity_folder(snapshot, target, extractor)
+        return self._job("similarity", folder, spec, inputs)
+
+    @_once
+    def scores(self, snapshot: Snapshot, target: str) -> Job:
+        spec = {"source": snapshot.source, "epoch": float(snapshot.epoch), "target": target}
+        inputs = self.features(snapshot, target).records
+        return self._job("scores", similarity_folder(snapshot, target), spec, inputs)
 
     # --- runs ------------------------------------------------------------------------------
 
@@ -312,9 +329,19 @@ class Plan:
         return list(dict.fromkeys(runs.snapshot for runs in self.runs(target)))
 
     def pairs(self, target: str) -> list[tuple[Snapshot, str]]:
-        """(snapshot, target dataset) pairs, for which the domain similarity is computed."""
-        pairs = dict.fromkeys((runs.snapshot, runs.target) for runs in self.runs(target))
-        return [pair for pair in pairs if self._has_images(pair[0])]
+        """(snapshot, target dataset) pairs, for which scores of transferability are computed."""
+        return list(dict.fromkeys((runs.snapshot, runs.target) for runs in self.runs(target)))
+
+    def comparisons(self, target: str) -> list[tuple[Snapshot, str, Snapshot]]:
+        """(snapshot, target dataset, extractor) for which the domain similarity is computed: in the
+        snapshot's own features, and in those of each study's extractors."""
+        found = dict.fromkeys(
+            (runs.snapshot, runs.target, extractor)
+            for name in self.with_included(target)
+            for runs in self.own_runs(name)
+            for extractor in [runs.snapshot, *extractors_of(self.config, self.targets[name])]
+        )
+        return [comparison for comparison in found if self._has_images(comparison[0])]
 
     def _has_images(self, snapshot: Snapshot) -> bool:
         """Whether the source has a dataset: for forgetting, and to compare with a target."""
@@ -323,10 +350,14 @@ class Plan:
     def datasets(self, target: str) -> list[str]:
         """Datasets fine-tuned on and those of the sources."""
         needed = [runs.target for runs in self.runs(target)]
-        for snapshot in self.snapshots(target):
-            chain = self.snapshots_for(snapshot)
-            needed += [self.config.sources[part.source].dataset for part in chain]
+        needed += [self.config.sources[part.source].dataset for part in self._trained(target)]
         return list(dict.fromkeys(name for name in needed if name is not None))
+
+    def _trained(self, target: str) -> list[Snapshot]:
+        """Snapshots of runs and of extractors, with all that they continue from, those first."""
+        needed = [*self.snapshots(target), *(e for *_, e in self.comparisons(target))]
+        chains = [part for s in dict.fromkeys(needed) for part in self.snapshots_for(s)]
+        return list(dict.fromkeys(chains))
 
     def jobs(self, target: str) -> list[Job]:
         """Every job of a study target, inputs before their users."""
@@ -345,16 +376,20 @@ class Plan:
     def parts(self, target: str) -> list[Job]:
         """Every job that a study needs before `collect`, inputs before their users."""
         datasets = [self.prepare(name) for name in self.datasets(target)]
-        chains = [part for s in self.snapshots(target) for part in self.snapshots_for(s)]
-        sources = [self.pretrain(snapshot) for snapshot in dict.fromkeys(chains)]
-        pairs = self.pairs(target)
-        own = {(s, self.config.sources[s.source].dataset) for s, _ in pairs}
-        features = [self.features(*pair) for pair in dict.fromkeys([*sorted(own), *pairs])]
-        similarities = [self.similarity(*pair) for pair in pairs]
+        sources = [self.pretrain(snapshot) for snapshot in self._trained(target)]
+        pairs, comparisons = self.pairs(target), self.comparisons(target)
+        seen = {
+            (extractor, dataset)
+            for snapshot, other, extractor in comparisons
+            for dataset in (self.config.sources[snapshot.source].dataset, other)
+        }
+        features = [self.features(*pair) for pair in dict.fromkeys([*sorted(seen), *pairs])]
+        compared = [self.similarity(*comparison) for comparison in comparisons]
+        compared += [self.scores(*pair) for pair in pairs]
         packs = self.packs(target)
         runs = [stage(pack) for stage in (self.finetune, self.deploy) for pack in packs]
         runs += [self.forgetting(pack) for pack in packs if pack in self._remembering(target)]
-        return [*datasets, *sources, *features, *similarities, *runs]
+        return [*datasets, *sources, *features, *compared, *runs]
 
     @_once
     def _remembering(self, target: str) -> set[Pack]:
@@ -400,6 +435,16 @@ class Plan:
                 for s in self.snapshots(target)
             ],
             "similarities": [
+                {
+                    "source": s.source,
+                    "epoch": float(s.epoch),
+                    "target": dataset,
+                    "own": s == extractor,
+                    "path": str(similarity_folder(s, dataset, extractor)),
+                }
+                for s, dataset, extractor in self.comparisons(target)
+            ],
+            "scores": [
                 {
                     "source": s.source,
                     "epoch": float(s.epoch),

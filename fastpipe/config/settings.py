@@ -25,5 +25,13 @@ class Settings(Model):
     min_count: int = Field(default=0, ge=0)
     """Source classes with fewer images do not take part in the domain similarity."""
 
+    similarity_images_per_class: int | None = Field(default=None, ge=1)
+    """Training images of each class behind the class means of the domain similarity; default: all.
+    They are drawn once for a dataset."""
+
+    score_images_per_class: int = Field(default=200, ge=2)
+    """Images of each class, of the training and of the validation split, behind the scores of
+    transferability; drawn once for a dataset."""
+
     default_study: str = "demo"
     """Study that plain `snakemake` builds."""

@@ -7,6 +7,7 @@ __all__ = [
     "difference",
     "distance",
     "epochs",
+    "interval",
     "percent",
     "plain",
     "plus_minus",
@@ -46,6 +47,13 @@ def plain(value: float) -> str:
         return f"{value:.1e}".replace("-", MINUS)
     leading = math.floor(math.log10(abs(value))) if value else 0
     return _signed(value, max(0, 2 - leading))
+
+
+def interval(value: float | None, low: float | None, high: float | None) -> str:
+    """A coefficient and its interval: "0.71 [−0.12, 0.93]"."""
+    if value is None or low is None or high is None:
+        return "–" if value is None else _signed(value, 2)
+    return f"{_signed(value, 2)} [{_signed(low, 2)}, {_signed(high, 2)}]"
 
 
 def plus_minus(value: float | None, half_width: float | None, form: str) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 from pydantic import Field
 
 from fastpipe.config.model import Model
@@ -30,6 +31,7 @@ __all__ = [
     "CollectedArm",
     "CollectedDataset",
     "CollectedPack",
+    "CollectedScores",
     "CollectedSimilarity",
     "CollectedSnapshot",
     "CollectedStudy",
@@ -105,7 +107,18 @@ class CollectedSnapshot(Model):
 
 
 class CollectedSimilarity(Model):
-    """A similarity score and its flow."""
+    """A similarity and its flow."""
+
+    source: str
+    epoch: float
+    target: str
+    path: str
+    own: bool = True
+    """Whether it is in the snapshot's own features; if not, in an extractor's."""
+
+
+class CollectedScores(Model):
+    """The scores of a snapshot and a target."""
 
     source: str
     epoch: float
@@ -126,6 +139,7 @@ class CollectSpec(Model):
     datasets: tuple[CollectedDataset, ...] = ()
     snapshots: tuple[CollectedSnapshot, ...] = ()
     similarities: tuple[CollectedSimilarity, ...] = ()
+    scores: tuple[CollectedScores, ...] = ()
     records: dict[str, str]
     """Path of every record that the study rests on → the identity it must carry."""
 
@@ -191,6 +205,8 @@ def _files_read(spec: CollectSpec) -> dict[str, list[str]]:
         read[f"{snapshot.path}/pretrain.json"] = ["history.parquet"]
     for pair in spec.similarities:
         read[f"{pair.path}/similarity.json"] = ["flow.parquet", "similarity.parquet"]
+    for pair in spec.scores:
+        read[f"{pair.path}/scores.json"] = ["scores.parquet"]
     return read
 
 
@@ -251,14 +267,17 @@ def _fill(database: StudyDatabase, spec: CollectSpec) -> None:
     database.insert("datasets", [_dataset_row(dataset) for dataset in spec.datasets])
     database.insert("snapshots", [_snapshot_row(snapshot) for snapshot in spec.snapshots])
     database.insert("history", _history(database, spec.snapshots))
-    for table in ("similarity", "flow"):
+    own = [pair for pair in spec.similarities if pair.own]
+    for table, file, pairs in (
+        ("similarity", "similarity", own),
+        ("flow", "flow", own),
+        ("extractor_similarity", "similarity", spec.similarities),
+    ):
+        columns = database.columns(table)
         database.insert_parquet(
-            table,
-            (
-                read_columns(Path(pair.path) / f"{table}.parquet", database.columns(table))
-                for pair in spec.similarities
-            ),
+            table, (read_columns(Path(pair.path) / f"{file}.parquet", columns) for pair in pairs)
         )
+    database.insert_parquet("scores", map(_scores, spec.scores))
     for stage, tables in _PACK_FILES.items():
         packs = [pack for pack in spec.packs if stage in pack.tables]
         for table in tables:
@@ -395,6 +414,15 @@ def _with_timing(runs: pa.Table, folder: Path) -> pa.Table:
     ):
         runs = runs.append_column(name, pa.array(values, kind))
     return runs
+
+
+def _scores(pair: CollectedScores) -> pa.Table:
+    """Scores with the seconds that each took."""
+    folder = Path(pair.path)
+    rows = pq.read_table(folder / "scores.parquet")
+    timing = _timing(folder / "scores.timing.json").get("score_seconds", {})
+    seconds = [timing.get(score) for score in rows["score"].to_pylist()]
+    return rows.append_column("seconds", pa.array(seconds, pa.float64()))
 
 
 def _timing(path: Path) -> Mapping[str, Any]:

@@ -25,6 +25,8 @@ class SimilaritySpec(Model):
     """Its snapshot, in epochs."""
     target: str
     """Name of the target dataset."""
+    extractor: str
+    """The snapshot, `source@epoch`, in whose features they are compared."""
     gamma: float = Field(default=0.01, ge=0)
     """γ in exp(−γ d)."""
     min_count: int = Field(default=0, ge=0)
@@ -44,8 +46,8 @@ def similarity(
 
     Args:
         spec: see :class:`SimilaritySpec`.
-        source_features: folder written by `features` for the source's own dataset.
-        target_features: the same for the target, with the same snapshot.
+        source_features: folder written by `features` for the source's own dataset at the extractor.
+        target_features: the same for the target.
         out: gets `similarity.parquet` (one row), `flow.parquet` (a row for each pair of classes
             that exchanges mass) and the record.
         work: the `results/.work` folder.
@@ -81,6 +83,7 @@ def _summary(spec: SimilaritySpec, found: DomainSimilarity) -> pa.Table:
     return pa.table(
         {
             **_identity(spec, 1),
+            "extractor": [spec.extractor],
             "distance": [found.distance],
             "similarity": [found.similarity],
             "gamma": pa.array([spec.gamma], pa.float64()),

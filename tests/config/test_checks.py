@@ -79,6 +79,8 @@ CASES = [
     ("studies: {Report: {title: T, includes: [demo]}}", "studies.Report: the target 'Report' already stands for a rule of the workflow"),
     (scale("") + "\n---\nstudies: {demo-big: {title: T, includes: [demo]}}", "studies.demo-big: the target 'demo-big' already stands for the study 'demo'"),
     (scale("") + "\n---\nstudies: {Demo-Big: {title: T, includes: [demo]}}", "studies.Demo-Big: the target 'Demo-Big' already stands for the study 'demo'"),
+    ("studies: {demo: {extractors: [nett@0]}}", "studies.demo.extractors.0: there is no entry 'nett' in sources; did you mean 'net'?"),
+    ("studies: {demo: {extractors: [net@0, net@1]}}", "studies.demo.extractors.1: 'net@1' is not among the source's snapshots (net@0, net@0.5, net@2)"),
     ("studies: {more: {title: T, includes: [dem]}}", "studies.more.includes.0: there is no entry 'dem' in studies; did you mean 'demo'?"),
     ("studies: {more: {title: T}}", "studies.more: a study needs arms or includes"),
     ("studies: {demo: {claims: [A7, A77]}}", "studies.demo.claims.1: unknown claim 'A77'; did you mean 'A7'?"),
@@ -300,3 +302,14 @@ def test_classes_left_out_do_not_count(tmp_path) -> None:
     assert class_count(dataset(digits, classes=("1", "2", "3"), without_classes=("3",))) == 2
     caltech = {"kind": "torchvision", "name": "Caltech256"}
     assert class_count(dataset(caltech, without_classes=("257.clutter",))) == 256
+
+
+def test_an_extractor_takes_the_images_of_every_source_and_target(problems: Problems) -> None:
+    grey = "datasets: {rgb: {size: 28, channels: 3, providers: [{kind: sklearn, name: digits}]}}"
+    colour = "sources: {colour: {dataset: rgb, snapshots: [1]}}"
+    found = problems(grey, colour, "studies: {demo: {extractors: [colour@1]}}")
+    assert [problem.partition(" studies.")[2] for problem in found] == [
+        f"demo.extractors.0: {name} has channels: 1, but the source was trained on channels: 3 "
+        "(rgb); give both the same"
+        for name in ("near", "own")
+    ]

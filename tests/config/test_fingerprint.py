@@ -198,6 +198,7 @@ FORBIDDEN = {
     "pretrain": ("similarity", "reporting", "data/providers", "data/preparation"),
     "features": ("training", "reporting", "data/providers", "data/preparation"),
     "similarity": ("data", "models", "training", "evaluation", "reporting"),
+    "scores": ("data", "models", "training", "evaluation", "reporting"),
     "finetune": ("similarity", "reporting", "data/providers", "data/preparation"),
     "deploy": ("training", "similarity", "reporting", "data/providers", "data/preparation"),
     "forgetting": ("training", "similarity", "reporting", "data/providers", "data/preparation"),

@@ -63,6 +63,8 @@ def test_folders() -> None:
         snapshot_folder(snapshot),
         features_folder(snapshot, "digits"),
         similarity_folder(snapshot, "digits"),
+        similarity_folder(snapshot, "digits", snapshot),
+        similarity_folder(snapshot, "digits", Snapshot("other", 2.0)),
         pack_folder(pack),
         study_folder("demo"),
     ] == [
@@ -70,6 +72,8 @@ def test_folders() -> None:
         Path("results/sources/net/epoch-0.25"),
         Path("results/features/net@0.25/digits"),
         Path("results/similarity/net@0.25/digits"),
+        Path("results/similarity/net@0.25/digits"),
+        Path("results/similarity/net@0.25/digits/other@2"),
         Path("results/runs/net@0.25/digits/fast+alpha=0.1/seeds-5-9"),
         Path("results/studies/demo"),
     ]

@@ -40,14 +40,15 @@ def missing(before: Identities, after: Identities) -> set[Path]:
 
 COLLECTED = {"collect", "report"}
 RUNS = {"finetune", "deploy", "forgetting"}
-FROM_SOURCE = {"pretrain", "features", "similarity", *RUNS, *COLLECTED}
+SEEN = {"features", "similarity", "scores"}
+FROM_SOURCE = {"pretrain", *SEEN, *RUNS, *COLLECTED}
 SPLITS = {"prepare-train", "prepare-val", "prepare-test"}
 
 CHANGES = [
     # a dataset fine-tuned on
     ("datasets: {near: {test_per_class: 9}}", {"prepare-test", "deploy", *COLLECTED}),
-    ("datasets: {near: {train_per_class: 9}}", {*SPLITS, "features", "similarity", *RUNS, *COLLECTED}),
-    ("datasets: {near: {seed: 1}}", {*SPLITS, "features", "similarity", *RUNS, *COLLECTED}),
+    ("datasets: {near: {train_per_class: 9}}", {*SPLITS, *SEEN, *RUNS, *COLLECTED}),
+    ("datasets: {near: {seed: 1}}", {*SPLITS, *SEEN, *RUNS, *COLLECTED}),
     # the source's own dataset: its test split serves only forgetting
     ("datasets: {own: {test_per_class: 9}}", {"prepare-test", "forgetting", *COLLECTED}),
     ("datasets: {own: {validation: 0.1}}", {*SPLITS, *FROM_SOURCE}),
@@ -62,6 +63,9 @@ CHANGES = [
     # settings
     ("settings: {gamma: 0.02}", {"similarity", *COLLECTED}),
     ("settings: {min_count: 3}", {"similarity", *COLLECTED}),
+    ("settings: {score_images_per_class: 7}", {*SEEN, *COLLECTED}),
+    ("settings: {similarity_images_per_class: 7}", {*SEEN, *COLLECTED}),
+    ("studies: {demo: {extractors: [net@0]}}", COLLECTED),
     ("settings: {compute: {threads: 2}}", FROM_SOURCE),
     ("settings: {compute: {device: cpu}}", FROM_SOURCE),
     ("settings: {downloads: elsewhere}", set()),
@@ -137,8 +141,9 @@ def test_an_identity_depends_on_the_code_of_all_stages_before(
     expected = {
         "prepare": {*SPLITS, *FROM_SOURCE},
         "pretrain": FROM_SOURCE,
-        "features": {"features", "similarity", *COLLECTED},
+        "features": {*SEEN, *COLLECTED},
         "similarity": {"similarity", *COLLECTED},
+        "scores": {"scores", *COLLECTED},
         "finetune": {*RUNS, *COLLECTED},
         "deploy": {"deploy", *COLLECTED},
         "forgetting": {"forgetting", *COLLECTED},
@@ -295,12 +300,49 @@ def test_the_graph_of_the_small_study(config: Make) -> None:
         "pretrain": 3,
         "features": 2,
         "similarity": 1,
+        "scores": 1,
         "finetune": 1,
         "deploy": 1,
         "forgetting": 1,
         "collect": 1,
         "report": 1,
     }
+
+
+def extracted(plan: Plan, target: str = "demo") -> list[str]:
+    """Folders of similarities, below that of all."""
+    folders = [job.folder for job in plan.jobs(target) if job.stage == "similarity"]
+    return [str(folder.relative_to("results/similarity")) for folder in folders]
+
+
+def test_an_extractor_sees_the_sources_images_and_the_target(config: Make) -> None:
+    other = "sources: {other: {dataset: near, snapshots: [1], epochs: 1}}"
+    plan = Plan(config(other, "studies: {demo: {extractors: [net@last, other@1, net@0]}}"))
+    own = "net@2/near"
+    assert extracted(plan) == [own, f"{own}/other@1", f"{own}/net@0"]
+    job = plan.similarity(Snapshot("net", 2.0), "near", Snapshot("other", 1.0))
+    assert [str(path) for path in job.reads] == [
+        f"results/features/other@1/{dataset}/features.json" for dataset in ("own", "near")
+    ]
+    behind = [str(job.folder) for job in plan.jobs("demo") if job.stage in ("pretrain", "features")]
+    assert {"results/sources/other/epoch-1", "results/features/other@1/own"} <= set(behind)
+    collected = json.loads(plan.collect("demo").spec)["similarities"]
+    assert [pair["own"] for pair in collected] == [True, False, False]
+    runs = {job.identity for job in plan.jobs("demo") if job.stage in RUNS}
+    assert runs == {job.identity for job in Plan(config()).jobs("demo") if job.stage in RUNS}
+
+
+def test_extractors_go_by_the_scales_names_and_are_each_studys_own(config: Make) -> None:
+    text = """
+sources: {other: {dataset: near, snapshots: [1], epochs: 1}}
+studies:
+  demo: {extractors: [net@last], includes: [second],
+         scales: {demo: {}, big: {rename: {net: other}}}}
+  second: {title: T, arms: {x: {recipe: fast, snapshots: [net@0], targets: [near]}}}
+"""
+    plan = Plan(config(text))
+    assert extracted(plan, "demo-big") == ["other@1/near", "net@0/near"]
+    assert extracted(plan) == ["net@2/near", "net@0/near"]
 
 
 def test_specs_are_canonical_json_that_the_stages_can_read(config: Make) -> None:
@@ -312,9 +354,10 @@ def test_specs_are_canonical_json_that_the_stages_can_read(config: Make) -> None
     from fastpipe.stages.prepare import PrepareSpec
     from fastpipe.stages.pretrain import PretrainSpec
     from fastpipe.stages.report import ReportSpec
+    from fastpipe.stages.scores import ScoresSpec
     from fastpipe.stages.similarity import SimilaritySpec
 
-    models = (PrepareSpec, PretrainSpec, FeaturesSpec, SimilaritySpec)
+    models = (PrepareSpec, PretrainSpec, FeaturesSpec, SimilaritySpec, ScoresSpec)
     models += (FinetuneSpec, DeploySpec, ForgettingSpec, CollectSpec, ReportSpec)
     by_stage = dict(zip(STAGES, models, strict=True))
     for job in Plan(config(TWO)).jobs("demo"):
@@ -379,7 +422,6 @@ def test_a_source_without_images_is_neither_compared_nor_forgotten(tmp_path: Pat
     (tmp_path / "w.pth").write_bytes(b"12345")
     plan = released(tmp_path)
     assert {job.stage for job in plan.jobs("demo")} == set(STAGES) - {
-        "features",
         "similarity",
         "forgetting",
     }

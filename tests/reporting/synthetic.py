@@ -161,7 +161,8 @@ def _write_similarity(root: Path, epoch: float, target: str) -> dict[str, Any]:
     write_parquet(
         folder / "similarity.parquet",
         {name: [value] for name, value in who.items()}
-        | {"distance": [distance], "similarity": [math.exp(-0.01 * distance)], "gamma": [0.01],
+        | {"extractor": [f"{SOURCE}@{epoch:g}"], "distance": [distance],
+           "similarity": [math.exp(-0.01 * distance)], "gamma": [0.01],
            "source_classes": [10], "target_classes": [10]},
     )  # fmt: skip
     draws = np.random.default_rng(7).dirichlet(np.full(10, 0.12), size=10)

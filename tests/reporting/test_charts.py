@@ -13,7 +13,9 @@ from fastpipe.reporting.drawing.text import rounded
 from fastpipe.reporting.theme import LIGHT
 
 ARMS = ["FAST", "Baseline 0.05", "Baseline 0.01", "Warm-up", "Feature extraction", "From scratch"]
-GENERAL = [id for id, one in EXHIBITS.items() if not one.of_paper and id != "momentum-form"]
+ELSEWHERE = {"momentum-form", "scores", "score-ranks"}
+"""Exhibits for which the invented study has no rows."""
+GENERAL = [id for id, one in EXHIBITS.items() if not one.of_paper and id not in ELSEWHERE]
 
 
 def figure(tables, id: str):

@@ -13,7 +13,14 @@ from fastpipe.errors import UserError
 from fastpipe.files import read_json
 from fastpipe.stages.similarity import SimilaritySpec, similarity
 
-SPEC = {"source": "cnn", "epoch": 0.25, "target": "digits", "gamma": 0.5, "min_count": 0}
+SPEC = {
+    "source": "cnn",
+    "epoch": 0.25,
+    "target": "digits",
+    "extractor": "net@2",
+    "gamma": 0.5,
+    "min_count": 0,
+}
 
 
 @pytest.fixture
@@ -53,9 +60,9 @@ def test_by_hand(folders, handmade):
     goes straight to (4, 3): ½·4 + ¼·5 + ¼·4 = 4.25."""
     (row,), flow = run(folders, handmade, min_count=5)
     assert row == {
-        "source": "cnn", "epoch": 0.25, "target": "digits", "distance": pytest.approx(4.25),
-        "similarity": pytest.approx(np.exp(-0.5 * 4.25)), "gamma": 0.5,
-        "source_classes": 2, "target_classes": 2,
+        "source": "cnn", "epoch": 0.25, "target": "digits", "extractor": "net@2",
+        "distance": pytest.approx(4.25), "similarity": pytest.approx(np.exp(-0.5 * 4.25)),
+        "gamma": 0.5, "source_classes": 2, "target_classes": 2,
     }  # fmt: skip
     assert [(f["source_class"], f["target_class"], f["flow"]) for f in flow] == [
         ("mnist 0", "digits 0", pytest.approx(0.5)),

@@ -131,7 +131,7 @@ def test_weights_replaced_by_others_make_everything_behind_them_run(site):
     forge(site, site.path("sources/net/epoch-0.5/weights.safetensors").read_bytes())
     behind = {job for recipe in ("quick", "plain", "warm") for job in site.jobs(recipe)}
     behind |= {f"features features/net@1/{name}" for name in ("own", "pictures")}
-    behind |= {"similarity similarity/net@1/pictures"}
+    behind |= {f"{stage} similarity/net@1/pictures" for stage in ("similarity", "scores")}
     assert site.plan() == behind | site.summary()
 
 

@@ -21,12 +21,14 @@ pytestmark = pytest.mark.workflow
 
 ALL = set(STAGES)
 SUMMARY = {"collect", "report"}
-TRAINING = {"pretrain", "features", "similarity", "finetune", "deploy", "forgetting"} | SUMMARY
+SEEN = {"features", "similarity", "scores"}
+TRAINING = {"pretrain", "finetune", "deploy", "forgetting"} | SEEN | SUMMARY
 FOLLOWERS = {
     "prepare": ALL,
     "pretrain": TRAINING,
-    "features": {"features", "similarity"} | SUMMARY,
+    "features": SEEN | SUMMARY,
     "similarity": {"similarity"} | SUMMARY,
+    "scores": {"scores"} | SUMMARY,
     "finetune": {"finetune", "deploy", "forgetting"} | SUMMARY,
     "deploy": {"deploy"} | SUMMARY,
     "forgetting": {"forgetting"} | SUMMARY,
@@ -44,6 +46,7 @@ KNOWN = {
     "training/protocol.py": FOLLOWERS["finetune"],
     "similarity/features.py": FOLLOWERS["features"],
     "similarity/emd.py": FOLLOWERS["similarity"],
+    "similarity/logme.py": FOLLOWERS["scores"],
     "stages/finetune.py": FOLLOWERS["finetune"],
     "stages/packs.py": {"deploy", "forgetting"} | SUMMARY,
     "stages/deploy.py": FOLLOWERS["deploy"],

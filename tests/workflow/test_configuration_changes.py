@@ -1,5 +1,7 @@
 """Change one thing in the configuration, and only what depends on it runs again."""
 
+import duckdb
+import pyarrow.parquet as pq
 import pytest
 
 pytestmark = pytest.mark.workflow
@@ -95,6 +97,35 @@ def test_other_test_images_retrain_nothing(site):
 def test_gamma_is_about_similarity(site):
     site.configure({"settings": {"gamma": 0.02}})
     assert site.plan() == {"similarity similarity/net@1/pictures"} | site.summary()
+
+
+def test_another_sample_for_scores_retrains_nothing(site):
+    before = site.bytes("runs") | site.bytes("sources")
+    own = site.path("features/net@1/own/means.safetensors").read_bytes()
+    site.configure({"settings": {"score_images_per_class": 5}})
+    seen = {f"features features/net@1/{name}" for name in ("own", "pictures")}
+    compared = {f"{stage} similarity/net@1/pictures" for stage in ("similarity", "scores")}
+    assert site.run() == seen | compared | site.summary()
+    assert site.bytes("runs") | site.bytes("sources") == before
+    assert site.path("features/net@1/own/means.safetensors").read_bytes() == own
+    rows = pq.read_table(site.path("similarity/net@1/pictures/scores.parquet")).to_pylist()
+    assert [row["images"] for row in rows] == [4 * 5] * 8
+    assert site.plan() == set()
+
+
+def test_an_extractor_is_one_more_view(site):
+    site.configure({"studies": {"tiny": {"extractors": ["net@0"]}}})
+    seen = {f"features features/net@0/{name}" for name in ("own", "pictures")}
+    assert site.run() == seen | {"similarity similarity/net@1/pictures/net@0"} | site.summary()
+    with duckdb.connect(str(site.path("studies/tiny/study.duckdb")), read_only=True) as database:
+        rows = database.sql(
+            "SELECT extractor, s.distance IS NOT DISTINCT FROM e.distance, s.source FROM "
+            "extractor_similarity e LEFT JOIN similarity s USING (source, epoch, target) ORDER BY 1"
+        ).fetchall()
+        scores = database.sql("SELECT count(*) FROM scores WHERE seconds > 0").fetchall()
+    assert rows == [("net@0", False, "net"), ("net@1", True, "net")]
+    assert scores == [(8,)]
+    assert site.plan() == set()
 
 
 def test_words_of_a_study_change_its_report(site):

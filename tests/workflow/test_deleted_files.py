@@ -50,6 +50,8 @@ def test_a_stage_forced_to_run_again_stops_there(site):
         ("sources/net/epoch-0/pretrain.json", "pretrain sources/net/epoch-0"),
         ("sources/net/epoch-0.5/training.safetensors", "pretrain sources/net/epoch-0.5"),
         ("features/net@1/own/means.safetensors", "features features/net@1/own"),
+        ("features/net@1/pictures/images.safetensors", "features features/net@1/pictures"),
+        ("similarity/net@1/pictures/scores.json", "scores similarity/net@1/pictures"),
         ("similarity/net@1/pictures/flow.parquet", "similarity similarity/net@1/pictures"),
     ],
 )
@@ -65,4 +67,4 @@ def test_a_deleted_report_is_drawn_again(site):
 
 def test_everything_deleted_is_everything_again(site):
     shutil.rmtree(site.path())
-    assert len(site.plan()) == 19
+    assert len(site.plan()) == 20

@@ -30,7 +30,7 @@ def test_a_training_image_more_retrains_what_learns_from_it(site):
     folder = site.folder / "images" / "train" / "null"
     shutil.copy(folder / "1.png", folder / "99.png")
     prepared = {"prepare datasets/pictures", "features features/net@1/pictures"}
-    compared = {"similarity similarity/net@1/pictures"}
+    compared = {f"{stage} similarity/net@1/pictures" for stage in ("similarity", "scores")}
     assert site.plan() == prepared | compared | on_pictures(site) | site.summary()
 
 

@@ -1,4 +1,5 @@
-"""How near is the target? Class means at a snapshot, and the Earth Mover's Distance between them."""
+"""How near is the target? Features at a snapshot, the Earth Mover's Distance between class means, and
+scores of transferability."""
 
 
 rule features:
@@ -9,10 +10,11 @@ rule features:
             "features",
             lambda w: in_folder(dataset_folder(w.dataset), "prepare-train.json"),
         ),
-        splits=given("features", lambda w: split_files(w.dataset, "train")),
+        splits=given("features", lambda w: split_files(w.dataset, "train", "val")),
         stale=stale("features"),
     output:
         means="results/features/{source}@{epoch}/{dataset}/means.safetensors",
+        images="results/features/{source}@{epoch}/{dataset}/images.safetensors",
         record="results/features/{source}@{epoch}/{dataset}/features.json",
     log:
         "results/logs/features/{source}@{epoch}/{dataset}/features.log",
@@ -26,7 +28,7 @@ rule features:
         spec=graph.spec("features"),
         identity=graph.identity("features"),
     message:
-        "Class means of {wildcards.dataset} at {wildcards.source}@{wildcards.epoch}"
+        "Features of {wildcards.dataset} at {wildcards.source}@{wildcards.epoch}"
     shell:
         "fastpipe features --spec={params.spec:q} --identity={params.identity:q}"
         " --snapshot={input.snapshot:q} --dataset={input.dataset:q} --out={output.record:q}"
@@ -37,10 +39,11 @@ def class_means(name, dataset):
     """Input function: a file of the features of a dataset, which depends on the wildcards."""
     return given(
         "similarity",
-        lambda w: in_folder(features_folder(snapshot(w), dataset(w)), name),
+        lambda w: in_folder(features_folder(extractor(w), dataset(w)), name),
     )
 
 
+# `{extractor}` is empty in the source's own features, else a slash and the extractor's name.
 rule similarity:
     input:
         source=class_means("features.json", graph.own_dataset),
@@ -49,21 +52,55 @@ rule similarity:
         target_means=class_means("means.safetensors", lambda w: w.target),
         stale=stale("similarity"),
     output:
-        similarity="results/similarity/{source}@{epoch}/{target}/similarity.parquet",
-        flow="results/similarity/{source}@{epoch}/{target}/flow.parquet",
-        record="results/similarity/{source}@{epoch}/{target}/similarity.json",
+        similarity="results/similarity/{source}@{epoch}/{target}{extractor}/similarity.parquet",
+        flow="results/similarity/{source}@{epoch}/{target}{extractor}/flow.parquet",
+        record="results/similarity/{source}@{epoch}/{target}{extractor}/similarity.json",
     log:
-        "results/logs/similarity/{source}@{epoch}/{target}/similarity.log",
+        "results/logs/similarity/{source}@{epoch}/{target}{extractor}/similarity.log",
     benchmark:
-        "results/benchmarks/similarity/{source}@{epoch}/{target}/similarity.tsv"
+        "results/benchmarks/similarity/{source}@{epoch}/{target}{extractor}/similarity.tsv"
     resources:
         mem_mb=2000,
     params:
         spec=graph.spec("similarity"),
         identity=graph.identity("similarity"),
     message:
-        "Similarity of {wildcards.target} to {wildcards.source}@{wildcards.epoch}"
+        "Similarity of {wildcards.target} to {wildcards.source}@{wildcards.epoch}{wildcards.extractor}"
     shell:
         "fastpipe similarity --spec={params.spec:q} --identity={params.identity:q}"
         " --source={input.source:q} --target={input.target:q} --out={output.record:q}"
         " > {log:q} 2>&1"
+
+
+rule scores:
+    input:
+        features=given(
+            "scores",
+            lambda w: in_folder(
+                features_folder(snapshot(w), w.target), "features.json"
+            ),
+        ),
+        images=given(
+            "scores",
+            lambda w: in_folder(
+                features_folder(snapshot(w), w.target), "images.safetensors"
+            ),
+        ),
+        stale=stale("scores"),
+    output:
+        scores="results/similarity/{source}@{epoch}/{target}/scores.parquet",
+        record="results/similarity/{source}@{epoch}/{target}/scores.json",
+    log:
+        "results/logs/similarity/{source}@{epoch}/{target}/scores.log",
+    benchmark:
+        "results/benchmarks/similarity/{source}@{epoch}/{target}/scores.tsv"
+    resources:
+        mem_mb=4000,
+    params:
+        spec=graph.spec("scores"),
+        identity=graph.identity("scores"),
+    message:
+        "Transferability of {wildcards.source}@{wildcards.epoch} to {wildcards.target}"
+    shell:
+        "fastpipe scores --spec={params.spec:q} --identity={params.identity:q}"
+        " --features={input.features:q} --out={output.record:q} > {log:q} 2>&1"
