@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fastpipe.audit import Audit, State, audit
+from fastpipe.config.classes import lost_folders
 from fastpipe.config.config import Config
 from fastpipe.config.dataset import Dataset
 from fastpipe.config.expansion import Runs
@@ -94,13 +95,15 @@ def folder_lines(config: Config | None) -> list[str]:
 
 def _print_folders(datasets: Mapping[str, Dataset], console: Console) -> list[str]:
     """Print what does not stop; return the lines that do."""
+    lost = {name: [text for _, text in lost_folders(one)] for name, one in datasets.items()}
     inspections = _inspections(datasets)
     for name, one in inspections.items():
         for line in _lines(name, one.notes):
             console.print(line, markup=False, highlight=False, soft_wrap=True)
     if any(one.notes for one in inspections.values()):
         console.print()
-    return [line for name, one in inspections.items() for line in _lines(name, one.stops)]
+    stops = lost | {name: one.stops for name, one in inspections.items()}
+    return [line for name, messages in stops.items() for line in _lines(name, messages)]
 
 
 def _inspections(datasets: Mapping[str, Dataset]) -> "dict[str, Inspection]":

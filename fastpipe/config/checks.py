@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fastpipe.config.backbone_names import OURS
-from fastpipe.config.classes import class_count, dataset_problems
+from fastpipe.config.classes import class_count, dataset_problems, lost_folders
 from fastpipe.config.config import Config, source_channels
 from fastpipe.config.dataset import Dataset
 from fastpipe.config.expansion import (
@@ -50,11 +50,13 @@ def cross_check(config: Config, broken: set[Key]) -> Found:
     their own; references to them are not reported as missing.
     """
     yield from _same_name_but_for_case(config)
+    elsewhere = _of_other_scales(config)
     for name, dataset in config.datasets.items():
         if 2 * dataset.margin >= dataset.size:
             message = f"a margin of {dataset.margin} px leaves nothing of {dataset.size} px"
             yield ("datasets", name, "margin"), message
-        for field, message in dataset_problems(dataset):
+        lost = [] if name in elsewhere else lost_folders(dataset)
+        for field, message in (*lost, *dataset_problems(dataset)):
             yield ("datasets", name, *field), message
     for name, source in config.sources.items():
         yield from _source(config, broken, name, source)
@@ -80,6 +82,22 @@ def _missing(config: Config, broken: set[Key], section: str, name: str) -> str |
     if name in known or (section,) in broken or (section, name) in broken:
         return None
     return f"there is no entry {name!r} in {section}; {nearest(name, known)}"
+
+
+def _of_other_scales(config: Config) -> frozenset[str]:
+    """Datasets used at other scales than the demo's only: their folders may be on other machines."""
+    used: dict[bool, set[str]] = {True: set(), False: set()}
+    for target in study_targets(config).values():
+        for arm in target.study.arms.values():
+            here = used[target.scale_name == BASE_SCALE]
+            here |= {target.scale.rename.get(name, name) for name in arm.targets}
+            for text in arm.snapshots:
+                name = renamed(target.scale, text).partition("@")[0]
+                while name in config.sources:
+                    source = config.sources[name]
+                    here |= {source.dataset} if source.dataset else set()
+                    name = (source.start or "").partition("@")[0]
+    return frozenset(used[False] - used[True])
 
 
 def _same_name_but_for_case(config: Config) -> Found:

@@ -8,7 +8,7 @@ from fastpipe.config.folders import folder_problems
 from fastpipe.config.image_files import class_folders, image_files, split_folders
 from fastpipe.config.problems import nearest
 
-__all__ = ["class_count", "dataset_problems"]
+__all__ = ["class_count", "dataset_problems", "lost_folders"]
 
 Found = Iterator[tuple[tuple[str | int, ...], str]]
 
@@ -61,7 +61,6 @@ def _names(dataset: Dataset) -> list[str] | None:
 
 def dataset_problems(dataset: Dataset) -> Found:
     """Yield (keys below the dataset, message) of what cannot be prepared."""
-    yield from _lost_folders(dataset)
     yield from folder_problems(dataset)
     names = _names(dataset)
     known = names if dataset.classes is None else list(dataset.classes)
@@ -71,7 +70,7 @@ def dataset_problems(dataset: Dataset) -> Found:
     yield from _validation(dataset)
 
 
-def _lost_folders(dataset: Dataset) -> Found:
+def lost_folders(dataset: Dataset) -> Found:
     """A folder that is not there is a problem if no other provider could serve in its place."""
     folders = [
         Path(provider.path).expanduser()

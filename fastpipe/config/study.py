@@ -60,7 +60,6 @@ class Scale(Model):
     """Recipe fields set in every arm, unless the arm sets them itself; one value, or one for each
     target (by its name in the arms)."""
 
-
     arms: dict[str, dict[str, Override]] = Field(default_factory=dict)
     """Arm → overrides that take the place of its own at this scale, such as a grid's rates."""
 
