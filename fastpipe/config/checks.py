@@ -85,7 +85,7 @@ def _missing(config: Config, broken: set[Key], section: str, name: str) -> str |
 
 
 def _of_other_scales(config: Config) -> frozenset[str]:
-    """Datasets used at other scales than the demo's only: their folders may be on other machines."""
+    """Datasets that the demo scale does not use: their folders may be on other machines."""
     used: dict[bool, set[str]] = {True: set(), False: set()}
     for target in study_targets(config).values():
         for arm in target.study.arms.values():
