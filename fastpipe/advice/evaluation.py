@@ -7,14 +7,13 @@ what the choice was worth.
 """
 
 import math
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from fastpipe.advice.grid import Grid
+from fastpipe.advice.grid import Grid, grids
 from fastpipe.advice.predictors import (
     Prediction,
     Reference,
@@ -27,12 +26,10 @@ from fastpipe.advice.predictors import (
 __all__ = [
     "PREDICTORS",
     "Advised",
-    "Regret",
+    "advice_rows",
     "advise",
     "leave_one_out",
-    "mean_regret",
     "references",
-    "verdict",
 ]
 
 PREDICTORS = {
@@ -43,8 +40,6 @@ PREDICTORS = {
     "random": "random points of the grid",
 }
 """What is compared, in words. The first two are advice; the others are what it must beat."""
-
-RESAMPLES = 9_999
 
 
 @dataclass(frozen=True)
@@ -107,6 +102,11 @@ def advise(grid: Grid, similarity: float) -> dict[str, Prediction]:
     return found | {"default": Prediction(*decade(default, grid.span), default)}
 
 
+def advice_rows(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Table `advice`: every target of every grid in the rows of `GRID_QUERY` left out once."""
+    return [asdict(one) for grid in grids(rows) for one in leave_one_out(grid)]
+
+
 def leave_one_out(grid: Grid) -> list[Advised]:
     """Every predictor on every target, without a search and with one.
 
@@ -130,9 +130,12 @@ def _left_out(grid: Grid, place: int) -> list[Advised]:
             best_elr=grid.points[best].elr, points=len(grid.points), **more,
         )  # fmt: skip
 
+    def lost(accuracy: float) -> dict[str, float]:
+        return {"regret": round(float(grid.test[place, best] - accuracy), 12)}  # 0 where equal
+
     def outcome(chosen: int, tried: int) -> dict[str, Any]:
-        regret = float(grid.test[place, best] - grid.test[place, chosen])
-        return {"recipe": grid.recipes[place][chosen], "regret": regret, "tried": tried}
+        recipe = grid.recipes[place][chosen]
+        return {"recipe": recipe, "tried": tried} | lost(grid.test[place, chosen])
 
     found = []
     budget = len(grid.points)
@@ -145,8 +148,7 @@ def _left_out(grid: Grid, place: int) -> list[Advised]:
         searched = outcome(grid.best(place, inside), len(inside))
         found.append(advised(name, True, prediction, **searched))
     for search, tried in ((False, 1), (True, budget)):
-        regret = float(grid.test[place, best]) - _random_choice(grid, place, tried)
-        more = {"recipe": None, "regret": regret, "tried": tried}
+        more = {"recipe": None, "tried": tried} | lost(_random_choice(grid, place, tried))
         found.append(advised("random", search, None, **more))
     return found
 
@@ -164,87 +166,3 @@ def _random_choice(grid: Grid, place: int, tried: int) -> float:
     total = len(order)
     weights = [math.comb(total - r - 1, tried - 1) / math.comb(total, tried) for r in range(total)]
     return float(np.dot(weights, grid.test[place, order]))
-
-
-# --- over all pairs -------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Regret:
-    """Mean over source–target pairs, with its 95 % bootstrap interval over targets."""
-
-    mean: float
-    """[fraction]"""
-    low: float
-    high: float
-    pairs: int
-    targets: int
-    tried: float
-    """Mean number of points trained for a pair."""
-
-
-def mean_regret(
-    rows: Iterable[Mapping[str, Any]], minus: Iterable[Mapping[str, Any]] = ()
-) -> Regret:
-    """Mean of `regret` over rows of one predictor, or of its difference to another's (`minus`).
-
-    Targets are resampled, each with all its sources: pairs that share a target are not
-    independent. With a handful of targets a percentile interval is somewhat too narrow.
-
-    Args:
-        rows: one row per (source, target), with `source`, `target`, `regret` and `tried`.
-        minus: rows of another predictor for the same pairs, to be subtracted.
-
-    Raises:
-        ValueError: there are no rows, or the two have different pairs.
-    """
-    rows, others = list(rows), {(row["source"], row["target"]): row["regret"] for row in minus}
-    if not rows or (others and set(others) != {(r["source"], r["target"]) for r in rows}):
-        raise ValueError("regrets need the same pairs on both sides, and at least one")
-    by_target: dict[str, list[float]] = defaultdict(list)
-    for row in rows:
-        subtracted = others.get((row["source"], row["target"]), 0.0)
-        by_target[row["target"]].append(row["regret"] - subtracted)
-    sums = np.array([sum(own) for own in by_target.values()])
-    counts = np.array([len(own) for own in by_target.values()])
-    drawn = np.random.default_rng(0).integers(len(sums), size=(RESAMPLES, len(sums)))
-    means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
-    low, high = np.quantile(means, [0.025, 0.975])
-    tried = float(np.mean([row["tried"] for row in rows]))
-    mean = float(sums.sum() / counts.sum())
-    return Regret(mean, float(low), float(high), len(rows), len(sums), tried)
-
-
-def verdict(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Whether the advice is worth following, in words: one sentence for each comparison.
-
-    Args:
-        rows: all rows of a study's leave-one-out, as :class:`Advised` has them.
-    """
-
-    def those(name: str, search: bool) -> list[Mapping[str, Any]]:
-        return [row for row in rows if row["predictor"] == name and row["search"] == search]
-
-    sentences = []
-    for name in ("nearest", "regression"):
-        who = {"nearest": "The paper's rule", "regression": "The falling line"}[name]
-        for search, rival, against in (
-            (False, ("default", False), "the default, one recipe each"),
-            (True, ("random", True), "a search of random points"),
-            (True, ("default", True), "a search of the default's decade"),
-        ):
-            gain = mean_regret(those(*rival), minus=those(name, search))
-            sentences.append(_sentence(who, against, gain, search))
-    return sentences
-
-
-def _sentence(who: str, against: str, gain: Regret, search: bool) -> str:
-    how = "with a search of its range" if search else "without a search"
-    numbers = f"{100 * gain.mean:+.1f} points ({100 * gain.low:+.1f} to {100 * gain.high:+.1f})"
-    if gain.low > 0:
-        word = "better than"
-    elif gain.high < 0:
-        word = "worse than"
-    else:
-        word = "no better than"
-    return f"{who}, {how}, is {word} {against}: {numbers}."

@@ -16,18 +16,19 @@ FEWEST_RATES = 3
 """Different effective learning rates that make a grid."""
 
 GRID_QUERY = """
-    SELECT study, setting_source AS source, setting_epoch AS epoch, target, arm, role,
-        min(position) AS position, recipe, elr, momentum, weight_decay, similarity,
-        avg(val_top1) AS val, avg(final_top1) AS test
+    SELECT study, setting_source AS source, setting_epoch AS epoch, comparison.target, arm, role,
+        min(position) AS position, recipe, elr, momentum, "lambda" AS weight_decay,
+        pair.similarity,
+        round(avg(val_top1), 9) AS val, avg(final_top1) AS test
     FROM comparison
     JOIN recipes USING (recipe)
-    JOIN similarity
-        ON (similarity.source, similarity.epoch, similarity.target)
+    JOIN similarity AS pair
+        ON (pair.source, pair.epoch, pair.target)
             = (setting_source, setting_epoch, comparison.target)
     WHERE role <> 'scratch' AND elr > 0
     GROUP BY ALL
     HAVING count(val_top1) > 0 AND count(final_top1) > 0
-    ORDER BY study, source, target, position, arm
+    ORDER BY ALL
 """
 """Means over seeds of every arm with an effective learning rate, at the settings of its study.
 
@@ -44,6 +45,7 @@ class Point:
     """Effective learning rate η/(1 − m)."""
     momentum: float
     weight_decay: float
+    """λ of the body."""
 
 
 @dataclass(frozen=True)
@@ -96,10 +98,16 @@ class Grid:
     def best(self, target: int, among: Sequence[int] | None = None) -> int:
         """Place of the point with the best validation accuracy on a target.
 
-        Of equal ones that with the smallest effective learning rate, then the first.
+        Of equal ones that with the smallest effective learning rate, then the smallest weight
+        decay and momentum: as the claims choose (:mod:`fastpipe.reporting.claims.tuned`).
         """
         places = range(len(self.points)) if among is None else among
-        return min(places, key=lambda i: (-self.val[target, i], self.points[i].elr, i))
+
+        def order(i: int) -> tuple:
+            point = self.points[i]
+            return -self.val[target, i], point.elr, point.weight_decay, point.momentum, i
+
+        return min(places, key=order)
 
     def best_elrs(self) -> np.ndarray:
         """float64 [targets]: effective learning rate of each target's best point."""

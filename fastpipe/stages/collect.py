@@ -17,6 +17,8 @@ from typing import Any, Literal
 import pyarrow as pa
 from pydantic import Field
 
+from fastpipe.advice.evaluation import advice_rows
+from fastpipe.advice.grid import GRID_QUERY
 from fastpipe.config.model import Model
 from fastpipe.config.recipe import Recipe
 from fastpipe.errors import UserError
@@ -262,7 +264,8 @@ def _fill(database: StudyDatabase, spec: CollectSpec) -> None:
         for table in tables:
             if table != "runs":
                 database.insert_parquet(table, _pack_tables(database, packs, table))
-    database.finish(_staged_runs(database, spec.packs))
+    runs = _staged_runs(database, spec.packs)
+    database.finish(runs, {"advice": lambda whole: advice_rows(whole.rows(GRID_QUERY))})
 
 
 def _study_rows(studies: Iterable[CollectedStudy]) -> list[dict[str, Any]]:

@@ -6,8 +6,9 @@ import itertools
 import numpy as np
 import pytest
 
-from fastpipe.advice.evaluation import PREDICTORS, advise, leave_one_out, mean_regret, verdict
+from fastpipe.advice.evaluation import PREDICTORS, advise, leave_one_out
 from fastpipe.advice.grid import Grid
+from fastpipe.advice.regret import mean_regret
 
 
 def rows(grid: Grid) -> list[dict]:
@@ -138,49 +139,3 @@ class TestAdvise:
         assert found["nearest"].holds(1.0) and found["nearest"].point == 1.0
         assert found["regression"].point > 0.5
         assert found["median"] == advise(grid, 0.9)["median"] != found["nearest"]
-
-
-class TestMeanRegret:
-    ROWS = (
-        {"source": "p", "target": "a", "regret": 0.1, "tried": 4},
-        {"source": "q", "target": "a", "regret": 0.3, "tried": 2},
-        {"source": "p", "target": "b", "regret": 0.0, "tried": 3},
-    )
-
-    def test_mean_over_pairs(self):
-        found = mean_regret(self.ROWS)
-        assert found.mean == pytest.approx(0.4 / 3)
-        assert (found.pairs, found.targets, found.tried) == (3, 2, 3)
-
-    def test_interval_resamples_targets(self):
-        # Only (a, a), (a, b), (b, b) can be drawn.
-        found = mean_regret(self.ROWS)
-        assert (found.low, found.high) == (0.0, pytest.approx(0.2))
-
-    def test_difference_is_paired(self):
-        other = [row | {"regret": row["regret"] + 0.05} for row in self.ROWS]
-        found = mean_regret(other, minus=reversed(self.ROWS))
-        assert (found.low, found.mean, found.high) == tuple(pytest.approx(0.05) for _ in range(3))
-
-    def test_other_pairs(self):
-        with pytest.raises(ValueError, match="same pairs"):
-            mean_regret(self.ROWS, minus=self.ROWS[:2])
-        with pytest.raises(ValueError, match="at least one"):
-            mean_regret([])
-
-
-class TestVerdict:
-    def test_says_so_if_advice_is_no_better(self, grid):
-        flat = dataclasses.replace(grid, test=np.full_like(grid.test, 0.8))
-        sentences = verdict(rows(flat))
-        assert len(sentences) == 6
-        assert all(" is no better than " in one for one in sentences)
-
-    def test_better_and_worse(self, grid):
-        # Every target needs its own rate, far from the default of the others.
-        good = verdict(rows(grid))
-        assert good[3].startswith(
-            "The falling line, without a search, is better than the default, one recipe each: +"
-        )
-        bad = dataclasses.replace(grid, test=1 - grid.test)
-        assert " is worse than the default" in verdict(rows(bad))[3]
