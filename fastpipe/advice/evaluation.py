@@ -33,11 +33,11 @@ __all__ = [
 ]
 
 PREDICTORS = {
-    "nearest": "nearest reference (the paper's rule)",
+    "nearest": "the paper’s rule",
     "regression": "falling line",
-    "median": "median of the references (no similarity)",
+    "median": "median, no similarity",
     "default": "always the default",
-    "random": "random points of the grid",
+    "random": "random points",
 }
 """What is compared, in words. The first two are advice; the others are what it must beat."""
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Regret", "mean_regret", "of_predictor", "verdict"]
+__all__ = ["Regret", "in_words", "mean_regret", "of_predictor"]
 
 RESAMPLES = 9_999
 
@@ -73,7 +73,7 @@ def of_predictor(
     return [r for r in rows if r["predictor"] == predictor and r["search"] == search]
 
 
-def verdict(rows: Sequence[Mapping[str, Any]], predictor: str = "nearest") -> list[str]:
+def in_words(rows: Sequence[Mapping[str, Any]], predictor: str = "nearest") -> list[str]:
     """Whether advice is worth following, in words: a sentence for each of `RIVALS`.
 
     Args:
@@ -84,7 +84,9 @@ def verdict(rows: Sequence[Mapping[str, Any]], predictor: str = "nearest") -> li
         _sentence(
             f"{'With' if search else 'Without'} a search",
             against,
-            mean_regret(of_predictor(rows, rival, search), minus=of_predictor(rows, predictor, search)),
+            mean_regret(
+                of_predictor(rows, rival, search), minus=of_predictor(rows, predictor, search)
+            ),
         )
         for search, rival, against in RIVALS
     ]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fastpipe.advice.evaluation import leave_one_out
-from fastpipe.advice.regret import RIVALS, mean_regret, of_predictor, verdict
+from fastpipe.advice.regret import RIVALS, in_words, mean_regret, of_predictor
 
 
 class TestMeanRegret:
@@ -42,22 +42,22 @@ def rows(grid) -> list[dict]:
     return [dataclasses.asdict(one) for one in leave_one_out(grid)]
 
 
-class TestVerdict:
+class TestInWords:
     @pytest.mark.parametrize("predictor", ["nearest", "regression"])
     def test_says_so_if_advice_is_no_better(self, grid, predictor):
         flat = dataclasses.replace(grid, test=np.full_like(grid.test, 0.8))
-        sentences = verdict(rows(flat), predictor)
+        sentences = in_words(rows(flat), predictor)
         assert len(sentences) == len(RIVALS)
         assert all(" it is no better than " in one and "+0.0 points" in one for one in sentences)
 
     def test_better_and_worse(self, grid):
-        good = verdict(rows(grid), "regression")[0]
+        good = in_words(rows(grid), "regression")[0]
         assert good.startswith("Without a search it is better than the default, one recipe each: +")
         bad = dataclasses.replace(grid, test=1 - grid.test)
-        worse = verdict(rows(bad), "regression")[0]
+        worse = in_words(rows(bad), "regression")[0]
         assert " is worse than the default, one recipe each: −" in worse
 
     def test_numbers_are_the_paired_difference(self, grid):
         own, default = (of_predictor(rows(grid), name, False) for name in ("nearest", "default"))
         gain = np.mean([d["regret"] - o["regret"] for o, d in zip(own, default, strict=True)])
-        assert f"{100 * gain:+.1f} points" in verdict(rows(grid))[0].replace("−", "-")
+        assert f"{100 * gain:+.1f} points" in in_words(rows(grid))[0].replace("−", "-")

@@ -168,9 +168,7 @@ def test_the_names_of_long_sweeps_are_limited(problems: Problems) -> None:
 
 
 def test_a_problem_of_a_recipe_is_not_repeated_for_its_variants(problems: Problems) -> None:
-    found = problems(
-        "recipes: {plain: {alpha: 0, beta: 0}}", arm(overrides="{alpha: [0.1, 0.2]}")
-    )
+    found = problems("recipes: {plain: {alpha: 0, beta: 0}}", arm(overrides="{alpha: [0.1, 0.2]}"))
     assert len(found) == 1
 
 

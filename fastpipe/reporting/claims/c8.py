@@ -1,4 +1,4 @@
-"""C8: similarity predicts a useful range of rates for a new target (Li et al. 2020, section 3.3)."""
+"""C8: similarity predicts a useful range of rates for a new target (Li et al. 2020, §3.3)."""
 
 from fastpipe.reporting.claims.claim import Claim, Part
 from fastpipe.reporting.statistics import NonInferiority, PairedDifference

@@ -95,7 +95,9 @@ class StudyDatabase:
         return self._connection.sql(query).to_arrow_table().to_pylist()
 
     def finish(
-        self, runs: pa.Table, derive: Mapping[str, Callable[[Self], Sequence[Mapping]]] | None = None
+        self,
+        runs: pa.Table,
+        derive: Mapping[str, Callable[[Self], Sequence[Mapping]]] | None = None,
     ) -> None:
         """Fill `runs` from what fine-tuning knows of each run and from `adp`; add the views.
 
