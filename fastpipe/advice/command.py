@@ -7,6 +7,7 @@ from typing import Any
 
 from fastpipe.advice.collected import Knowledge, knowledge
 from fastpipe.advice.evaluation import PREDICTORS, advise, references
+from fastpipe.advice.grid import Grid
 from fastpipe.advice.measuring import measure_similarity, with_folder
 from fastpipe.advice.predictors import Prediction
 from fastpipe.advice.regret import in_words, mean_regret, of_predictor
@@ -50,6 +51,8 @@ class Advice:
     """Leave-one-target-out over all sources of the study: by predictor, `unseen` and `searched`."""
     verdict: list[str]
     """What the regrets say of that rule, in words."""
+    cautions: list[str]
+    """Why the prediction may be worse than they say; usually none."""
 
     @property
     def recipe_yaml(self) -> str:
@@ -125,8 +128,19 @@ def make_advice(known: Knowledge, name: str, images: str, similarity: float) -> 
     return Advice(
         name, images, known.study, grid.source, similarity, _references(known, similarity),
         predictions, rule, _fields(known.recipes[grid.recipes[0][chosen]]), regrets,
-        in_words(known.rows, rule),
+        in_words(known.rows, rule), _cautions(grid, similarity),
     )  # fmt: skip
+
+
+def _cautions(grid: Grid, similarity: float) -> list[str]:
+    low, high = float(grid.similarity.min()), float(grid.similarity.max())
+    if low <= similarity <= high:
+        return []
+    side, end = ("more", high) if similarity > high else ("less", low)
+    return [
+        f"Caution: your images are {side} similar to the source than any reference ({end:.3f}), "
+        "so this is an extrapolation."
+    ]
 
 
 def _references(known: Knowledge, similarity: float) -> list[dict[str, Any]]:
@@ -156,26 +170,38 @@ def _fields(row: dict[str, Any]) -> dict[str, Any]:
 
 def _text(advice: Advice) -> str:
     """What is printed."""
+    shown = advice.references[:_NEAREST]
+    worth = "\n".join(_regret_line(*one) for one in advice.regrets.items())
+    verdict = "\n".join(f"- {sentence}" for sentence in advice.verdict)
+    similarity = f"Similarity to the source: {advice.similarity:.3f} (1 = identical)"
     parts = [
         f"Advice for {advice.images}, from {advice.source} (study {advice.study})",
-        f"Similarity to the source: {advice.similarity:.3f} (1 = identical)",
-        "Nearest reference targets: similarity, best effective learning rate (ELR = η / (1 − m)),\n"
-        + "  and best validation accuracy by ELR\n"
-        + "\n".join(_reference_line(one) for one in advice.references[:_NEAREST]),
-        "Predicted ELR:\n"
+        "\n".join([similarity, *advice.cautions]),
+        "Nearest reference targets, and their best validation accuracy [%] by effective learning\n"
+        "rate (ELR = η / (1 − m)); * the best, by which the ranges below are predicted\n"
+        + "\n".join([_curve_head(shown[0]), *map(_curve_line, shown)]),
+        "Predicted ELR\n"
         + "\n".join(_prediction_line(rule, one) for rule, one in advice.predictions.items()),
-        f"Recommended recipe (by {PREDICTORS[advice.rule]}):\n\n{advice.recipe_yaml}",
-        "What such advice was worth, each target of the study left out once "
-        "(points of test accuracy\nlost against the full grid, 95 % interval; one recipe unseen / "
-        "range searched):\n" + "\n".join(_regret_line(*one) for one in advice.regrets.items()),
-        f"So of {PREDICTORS[advice.rule]}: " + "\n  ".join(advice.verdict),
+        f"Recommended recipe (by {PREDICTORS[advice.rule]})\n\n{advice.recipe_yaml}",
+        "What such advice was worth where each target of the study was left out once: points of\n"
+        "test accuracy lost against the full grid, with 95 % intervals\n"
+        f"  {'':<22} {'one recipe, unseen':<22} range searched\n{worth}",
+        f"So, of {PREDICTORS[advice.rule]}:\n{verdict}",
     ]
     return "\n\n".join(parts)
 
 
-def _reference_line(one: dict[str, Any]) -> str:
-    curve = "  ".join(f"{step['elr']:g}: {100 * step['val']:.1f} %" for step in one["curve"])
-    return f"  {one['target']:<18} {one['similarity']:.3f}  {one['elr']:<6g} {curve}"
+def _curve_head(one: dict[str, Any]) -> str:
+    rates = "".join(f"{step['elr']:>7g}" for step in one["curve"])
+    return f"  {'target':<20} similarity {rates}"
+
+
+def _curve_line(one: dict[str, Any]) -> str:
+    cells = "".join(
+        f"{100 * step['val']:>6.1f}{'*' if step['elr'] == one['elr'] else ' '}"
+        for step in one["curve"]
+    )
+    return f"  {one['target']:<20} {one['similarity']:^10.3f} {cells}"
 
 
 def _prediction_line(rule: str, one: Prediction) -> str:
@@ -184,7 +210,11 @@ def _prediction_line(rule: str, one: Prediction) -> str:
 
 def _regret_line(predictor: str, both: dict[str, dict[str, Any]]) -> str:
     cells = [
-        f"{100 * one['mean']:5.1f} ({100 * one['low']:.1f} to {100 * one['high']:.1f})"
+        f"{_points(one['mean'])} ({_points(one['low'])} to {_points(one['high'])})"
         for one in both.values()
     ]
-    return f"  {PREDICTORS[predictor]:<22} {cells[0]:<22} / {cells[1]}"
+    return f"  {PREDICTORS[predictor]:<22} {cells[0]:<22} {cells[1]}"
+
+
+def _points(fraction: float) -> str:
+    return f"{round(100 * fraction, 1) + 0.0:.1f}"  # never -0.0

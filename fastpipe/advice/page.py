@@ -1,5 +1,7 @@
 """The advice as a page, by the means of a study's report."""
 
+from dataclasses import replace
+
 import altair as alt
 from markupsafe import escape
 
@@ -12,7 +14,7 @@ from fastpipe.reporting.drawing.axes import Log, fraction_axis
 from fastpipe.reporting.drawing.exhibit import Exhibit
 from fastpipe.reporting.drawing.text import power, rounded
 from fastpipe.reporting.exhibits.advice import EXHIBIT as REGRETS
-from fastpipe.reporting.exhibits.advice import regret_table
+from fastpipe.reporting.exhibits.advice import HOW_JUDGED, regret_table
 from fastpipe.reporting.page.content import figure_content
 from fastpipe.reporting.page.render import render_page
 from fastpipe.reporting.summary import Paragraph
@@ -59,7 +61,7 @@ def _summary(advice: Advice) -> list[Paragraph]:
         Paragraph("Similarity", escape(
             f"{advice.similarity:.3f} to {advice.source}; the nearest reference is "
             f"{nearest['target']} ({nearest['similarity']:.3f}), whose best effective learning "
-            f"rate is {power(nearest['elr'])}."
+            f"rate is {power(nearest['elr'])}. {' '.join(advice.cautions)}"
         )),
         Paragraph("Range of effective learning rates", escape(f"{ranges}.")),
         Paragraph("Recipe", escape(f"By {PREDICTORS[advice.rule]}: {settings}.")),
@@ -106,7 +108,8 @@ def _curves(advice: Advice) -> Figure:
 
 
 def _regrets(known: Knowledge) -> Figure:
+    exhibit = replace(REGRETS, here=HOW_JUDGED)
     panel = Panel("regrets", "Regret, in percentage points", regret_table(known.rows))
     return Figure(
-        "regrets", REGRETS, known.study, [panel], [], [], [known.grid.source], None
+        "regrets", exhibit, known.study, [panel], [], [], [known.grid.source], None
     )  # fmt: skip

@@ -10,17 +10,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fastpipe.cli import main
+from fastpipe.cli import HOME, main
 from fastpipe.config.load import load
 from fastpipe.config.names import WORK, Snapshot, dataset_folder, study_folder
 from fastpipe.config.plan import Plan
 from fastpipe.config.yaml_text import read_yaml
 from fastpipe.workflow import configuration_files
-from fastpipe.cli import HOME
 
 CONFIG = """
 datasets:
-  tiny: {providers: [{kind: sklearn, name: digits}], size: 8, channels: 1, train_per_class: 8, test_per_class: 2}
+  tiny:
+    providers: [{kind: sklearn, name: digits}]
+    size: 8
+    channels: 1
+    train_per_class: 8
+    test_per_class: 2
 sources:
   src:
     dataset: tiny
@@ -123,18 +127,20 @@ def test_a_folder_of_images(run, tmp_path, grid_study):
     away = [abs(one["similarity"] - said["similarity"]) for one in said["references"]]
     assert away == sorted(away) and len(away) == len(grid_study.SIMILARITY)
     assert said["references"][0]["target"] in out
+    highest = max(grid_study.SIMILARITY.values())
+    assert ("this is an extrapolation" in out) == (said["similarity"] > highest)
     page = (tmp_path / "out" / "advice.html").read_text()
     assert "How did the references respond" in page and "Regret, in percentage points" in page
 
     # Nothing is computed twice, and the same images get the same advice.
-    code, again, err = run("--source", "src", "--images", str(images), "--out", str(tmp_path / "2"))
+    _, again, _ = run("--source", "src", "--images", str(images), "--out", str(tmp_path / "2"))
     assert again.count("done before") == 3
     assert json.loads((tmp_path / "2" / "advice.json").read_text()) == said
 
 
 def test_the_recipe_can_be_pasted(run, tmp_path):
     images = write_images(tmp_path / "mine", {"a": 12, "b": 9})
-    code, out, err = run("--source", "src", "--images", str(images), "--out", str(tmp_path))
+    code, out, _ = run("--source", "src", "--images", str(images), "--out", str(tmp_path))
     said = json.loads((tmp_path / "advice.json").read_text())
     assert code == 0 and said["yaml"] in out
     (tmp_path / "recipe.yaml").write_text(said["yaml"])
@@ -209,9 +215,7 @@ class TestMistakes:
         images = write_images(tmp_path / "mine", {"a": 9, "b": 9})
         changed = workplace / "changed.yaml"
         changed.write_text("sources: {src: {batch_size: 10}}")
-        code, _, err = run(
-            "--source", "src", "--images", str(images), "--configfile", str(changed)
-        )
+        code, _, err = run("--source", "src", "--images", str(images), "--configfile", str(changed))
         assert code == 1 and "is stale" in err and "Run snakemake grid again" in err
 
 

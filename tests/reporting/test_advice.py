@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
+from fastpipe.advice.paper import score_table
 from fastpipe.reporting.charts import draw_figures
+from fastpipe.reporting.drawing.registry import EXHIBITS
 from fastpipe.reporting.summary import summarise
 from fastpipe.reporting.tables import Tables
 
@@ -66,6 +68,12 @@ def test_regrets_are_means_over_pairs(opened):
     words = {row[0]: row[2] for row in table.rows}
     assert words["always the default"] == "–"
     assert words["falling line"].endswith(", better")
+
+
+def test_what_the_rules_make_of_the_papers_own_table():
+    right = {one.rule: one.right for one in score_table() if one.column == "all"}
+    assert f"the paper’s rule in {right['nearest']} of 40" in EXHIBITS["advice"].paper
+    assert f"falling line in {right['regression']} of 40" in EXHIBITS["advice"].paper
 
 
 def test_the_summary_says_if_advice_is_no_better(opened):
