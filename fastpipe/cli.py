@@ -1,4 +1,4 @@
-"""The command line: one subcommand for each stage, and `check`, `export`, `schema`, `pictures`.
+"""The command line: a subcommand for each stage; `check`, `advise`, `export`, `schema`, `pictures`.
 
 Stages are called by Snakemake's rules. They are given the records that vouch for their inputs, and
 the record that they are to write. Nothing heavy is imported until a stage runs.
@@ -261,6 +261,31 @@ def export(
 
     for path in export(run, out, seed=seed, torchvision=torchvision, force=force):
         print(path)
+
+
+@app.command()
+def advise(
+    source: Annotated[str, typer.Option(help="Source to fine-tune.")],
+    images: Annotated[
+        Path | None, typer.Option(help="Folder of images, one subfolder for each class.")
+    ] = None,
+    dataset: Annotated[str | None, typer.Option(help="A declared dataset instead.")] = None,
+    study: Annotated[
+        str | None, typer.Option(help="Whose grid to learn from; default: the fullest there is.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write; default: results/advice/<dataset>.")
+    ] = None,
+    configfile: ConfigFile = None,
+) -> None:
+    """Which learning rate do my images need? From their similarity to the source, and a grid."""
+    from fastpipe.config.load import load
+    from fastpipe.workflow import configuration_files
+
+    config = load(configuration_files(HOME, configfile or []))
+    from fastpipe.advice.command import give_advice
+
+    give_advice(config, source, images=images, dataset=dataset, study=study, out=out)
 
 
 @app.command()

@@ -42,7 +42,9 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 # --- what is imported ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("arguments", [["check"], ["finetune", "--help"], ["schema", "."]])
+@pytest.mark.parametrize(
+    "arguments", [["check"], ["finetune", "--help"], ["advise", "--help"], ["schema", "."]]
+)
 def test_nothing_heavy_is_imported_before_a_stage_runs(
     tmp_path: Path, arguments: list[str]
 ) -> None:

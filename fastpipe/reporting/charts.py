@@ -24,6 +24,7 @@ __all__ = [
     "Figure",
     "Panel",
     "asked_exhibits",
+    "chart_spec",
     "draw_figures",
     "study_arms",
     "table_csv",
@@ -217,11 +218,12 @@ def _panels(
         used.add(name)
         drawing = exhibit.draw(own, domain)
         if not isinstance(drawing, Table):
-            drawing = _spec(drawing.to_dict(validate=False), exhibit.title, title)
+            drawing = chart_spec(drawing.to_dict(validate=False), exhibit.title, title)
         yield Panel(name, title, drawing)
 
 
-def _spec(spec: dict[str, Any], heading: str, title: str) -> dict[str, Any]:
+def chart_spec(spec: dict[str, Any], heading: str, title: str) -> dict[str, Any]:
+    """A chart's spec as panels hold it: with titles, without a look of its own."""
     spec["description"] = f"{heading} {title}"
     spec["title"] = {"text": heading, "subtitle": title}
     spec.pop("config", None)  # Altair's default look

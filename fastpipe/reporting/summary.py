@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from fastpipe.advice.regret import in_words
 from fastpipe.reporting.claims.judging import VERDICTS, combine
 from fastpipe.reporting.claims.verdicts import Verdicts
 from fastpipe.reporting.numbers import count, epochs, percent, points, scores
@@ -32,7 +33,7 @@ def summarise(tables: Tables, verdicts: Sequence[Verdicts]) -> list[Paragraph]:
         settings = tables.rows("FROM settings ORDER BY source, target")
         found = [_design(tables), *(_target(tables, setting) for setting in settings)]
         found += [_warmup(verdicts), _pretraining(tables), _similarity(tables), _claims(verdicts)]
-    found.append(_diverged(tables))
+    found += [*_advice(tables), _diverged(tables)]
     return [paragraph for paragraph in found if paragraph]
 
 
@@ -265,6 +266,24 @@ def _similarity(tables: Tables) -> Paragraph | None:
           "1 would be identical.", rows[0]["dataset"] or rows[0]["source"], parts[0],
           _list(parts[1:])),
     )  # fmt: skip
+
+
+def _advice(tables: Tables) -> list[Paragraph]:
+    """Whether learning rates can be advised, of each study with a grid that lists the exhibit."""
+    rows = tables.rows("""
+        SELECT advice.* FROM advice JOIN studies ON studies.name = study
+        WHERE list_contains(exhibits, 'advice')
+        ORDER BY studies.position
+    """)
+    studies = dict.fromkeys(row["study"] for row in rows)
+    return [
+        Paragraph(
+            "Advice" if len(studies) == 1 else f"Advice, {study}",
+            _("A learning rate by the paper’s rule, for a target that was left out: {}",
+              " ".join(in_words([row for row in rows if row["study"] == study]))),
+        )
+        for study in studies
+    ]  # fmt: skip
 
 
 def _claims(verdicts: Sequence[Verdicts]) -> Paragraph | None:

@@ -18,6 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field
 
+from fastpipe.advice.evaluation import advice_rows
+from fastpipe.advice.grid import GRID_QUERY
 from fastpipe.config.model import Model
 from fastpipe.config.recipe import Recipe
 from fastpipe.errors import UserError
@@ -283,7 +285,8 @@ def _fill(database: StudyDatabase, spec: CollectSpec) -> None:
         for table in tables:
             if table != "runs":
                 database.insert_parquet(table, _pack_tables(database, packs, table))
-    database.finish(_staged_runs(database, spec.packs))
+    runs = _staged_runs(database, spec.packs)
+    database.finish(runs, {"advice": lambda whole: advice_rows(whole.rows(GRID_QUERY))})
 
 
 def _study_rows(studies: Iterable[CollectedStudy]) -> list[dict[str, Any]]:

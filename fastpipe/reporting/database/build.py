@@ -6,7 +6,7 @@ the same for the same rows.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -40,6 +40,7 @@ TABLES = (
     "flow",
     "layers",
     "runs",
+    "advice",
 )
 
 _SCHEMA = Path(__file__).with_name("schema.sql")
@@ -89,12 +90,25 @@ class StudyDatabase:
         """Names of a table's columns."""
         return self._schema(table).names
 
-    def finish(self, runs: pa.Table) -> None:
-        """Fill `runs` from what fine-tuning knows of each run and from `adp`; add the views."""
+    def rows(self, query: str) -> list[dict[str, Any]]:
+        """All rows of a query."""
+        return self._connection.sql(query).to_arrow_table().to_pylist()
+
+    def finish(
+        self,
+        runs: pa.Table,
+        derive: Mapping[str, Callable[[Self], Sequence[Mapping]]] | None = None,
+    ) -> None:
+        """Fill `runs` from what fine-tuning knows of each run and from `adp`; add the views.
+
+        `derive` makes the rows of further tables out of the finished ones.
+        """
         self._connection.register("staged_runs", runs)
         self._connection.execute(_RUNS.read_text())
         self._connection.unregister("staged_runs")
         self._connection.execute(_VIEWS.read_text())
+        for table, rows_of in (derive or {}).items():
+            self.insert(table, rows_of(self))
         self._connection.execute("CHECKPOINT")
 
     def content(self) -> dict[str, str]:

@@ -217,3 +217,21 @@ COMMENT ON COLUMN runs.diverged_step IS 'first step whose loss was not finite';
 COMMENT ON COLUMN runs.warmup_end_step IS 'last step of warm-up; none without one';
 COMMENT ON COLUMN runs.images IS 'images trained on';
 COMMENT ON COLUMN runs.prototype_cosine IS 'cosine of W(1) − W(0) and the first batch''s class means minus its global mean (training-mode features)';
+
+CREATE TABLE advice (
+    study VARCHAR, source VARCHAR, epoch DOUBLE, target VARCHAR, predictor VARCHAR, search BOOLEAN,
+    similarity DOUBLE, low DOUBLE, high DOUBLE, point DOUBLE, best_elr DOUBLE, recipe VARCHAR,
+    regret DOUBLE, tried BIGINT, points BIGINT
+);
+COMMENT ON TABLE advice IS 'leave-one-target-out: the learning rate advised for each target from all others, and what that was worth';
+COMMENT ON COLUMN advice.predictor IS 'nearest (the paper''s rule), regression, median, default or random';
+COMMENT ON COLUMN advice.search IS 'whether the range was searched on the target''s validation split, or one recipe taken unseen';
+COMMENT ON COLUMN advice.similarity IS 'of the target to the source, exp(-gamma d)';
+COMMENT ON COLUMN advice.low IS 'lower end of the predicted range of effective learning rates; none for random';
+COMMENT ON COLUMN advice.high IS 'upper end of the range';
+COMMENT ON COLUMN advice.point IS 'effective learning rate taken without a search';
+COMMENT ON COLUMN advice.best_elr IS 'effective learning rate of the full grid''s choice on validation';
+COMMENT ON COLUMN advice.recipe IS 'the recipe chosen; none for random, which is an expectation';
+COMMENT ON COLUMN advice.regret IS 'test accuracy of the full grid''s choice minus that of this one, means over seeds [fraction]';
+COMMENT ON COLUMN advice.tried IS 'points of the grid trained on the target';
+COMMENT ON COLUMN advice.points IS 'points of the full grid';

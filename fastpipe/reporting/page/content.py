@@ -15,7 +15,7 @@ from fastpipe.reporting.summary import summarise
 from fastpipe.reporting.tables import Row, Tables
 from fastpipe.reporting.theme import ARM_COLOURS
 
-__all__ = ["page_content"]
+__all__ = ["figure_content", "page_content"]
 
 
 def page_content(
@@ -30,7 +30,7 @@ def page_content(
     """
     study = tables.rows("FROM studies ORDER BY position")[0]
     shown = [
-        _figure(number, figure, _scale_note(tables, figure))
+        figure_content(number, figure, _scale_note(tables, figure))
         for number, figure in enumerate(figures, 1)
     ]
     titles = study_titles(tables)
@@ -61,7 +61,8 @@ def _contents(figures: Sequence[Figure], claims: bool, final: bool) -> list[dict
     return [{"id": id, "label": label, "inner": inner} for id, label, inner in entries]
 
 
-def _figure(number: int, figure: Figure, scale_note: str) -> dict[str, Any]:
+def figure_content(number: int, figure: Figure, scale_note: str) -> dict[str, Any]:
+    """What the template shows of a figure besides its charts' specs."""
     exhibit = figure.exhibit
     legend = [
         {

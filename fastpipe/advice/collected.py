@@ -1,0 +1,107 @@
+"""Which collected study knows a source: its grid, what its advice was worth, its recipes."""
+
+import dataclasses
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from fastpipe.advice.grid import FEWEST_RATES, FEWEST_TARGETS, GRID_QUERY, Grid, grids
+from fastpipe.config.names import study_folder
+from fastpipe.config.plan import Plan
+from fastpipe.errors import UserError
+from fastpipe.reporting.tables import Tables
+
+__all__ = ["Knowledge", "knowledge"]
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """What a study knows of a source."""
+
+    study: str
+    """The target whose `study.duckdb` was read."""
+    grid: Grid
+    rows: list[dict[str, Any]]
+    """Table `advice` of the grid's study, all sources."""
+    recipes: dict[str, dict[str, Any]]
+    """Row of table `recipes`, by name."""
+
+    def without(self, target: str) -> "Knowledge":
+        """The same without a target, for advice on that very target."""
+        return dataclasses.replace(self, grid=self.grid.without(target))
+
+
+def knowledge(plan: Plan, source: str, study: str | None) -> Knowledge:
+    """The grid from a source with the most targets, of one study or of all that are collected.
+
+    Raises:
+        UserError: there is no such source or study, or no grid from the source; names the studies
+            to run.
+    """
+    _require(source, plan.config.sources, "source")
+    if study is not None:
+        _require(study, plan.targets, "study")
+    found = [
+        Knowledge(name, grid, rows, recipes)
+        for name in ([study] if study else plan.targets)
+        for grid, rows, recipes in _grids_of(study_folder(name) / "study.duckdb")
+        if grid.source == source
+    ]
+    if not found:
+        raise UserError(_nothing(plan, source, study))
+    return max(found, key=lambda one: (len(one.grid.targets), len(one.grid.points)))
+
+
+def _require(name: str, known: Iterable[str], what: str) -> None:
+    if name not in known:
+        raise UserError(f"there is no {what} {name!r}. There are: {', '.join(sorted(known))}.")
+
+
+def _grids_of(database: Path) -> list[tuple[Grid, list[dict[str, Any]], dict[str, dict[str, Any]]]]:
+    if not database.is_file():
+        return []
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            with Tables(database, Path(scratch)) as tables:
+                found = grids(tables.rows(GRID_QUERY))
+                advice = tables.rows("FROM advice")
+                recipes = {row["recipe"]: row for row in tables.rows("FROM recipes")}
+        except duckdb.Error as error:
+            raise UserError(
+                f"{database} cannot be read ({str(error).splitlines()[0]}). "
+                f"Run snakemake {database.parent.name} to make it again."
+            ) from None
+    return [
+        (grid, [row for row in advice if row["study"] == grid.study], recipes) for grid in found
+    ]
+
+
+def _nothing(plan: Plan, source: str, study: str | None) -> str:
+    where = f"study {study}" if study else "no collected study"
+    has = "has no grid" if study else "has a grid"
+    said = f"{where} {has} of learning rates from {source}, so there is nothing to compare with."
+    able = _able(plan, source)
+    if able:
+        return f"{said} Run one that has: snakemake {' or snakemake '.join(able)}."
+    return (
+        f"{said} Declare a study with an arm of role baseline and a sweep of `lr` over at least "
+        f"{FEWEST_RATES} values from {source}@last on {FEWEST_TARGETS} targets or more; run it."
+    )
+
+
+def _able(plan: Plan, source: str) -> Sequence[str]:
+    """Study targets that would have a grid from the source, were they run."""
+    found = []
+    for name in plan.targets:
+        own = [runs for runs in plan.own_runs(name) if runs.snapshot.source == source]
+        own = [runs for runs in own if runs.role != "scratch"]
+        rates = {runs.recipe.alpha for runs in own if runs.recipe.alpha == runs.recipe.beta}
+        targets = {runs.target for runs in own}
+        baseline = any(runs.role == "baseline" for runs in own)
+        if baseline and len(rates) >= FEWEST_RATES and len(targets) >= FEWEST_TARGETS:
+            found.append(name)
+    return found

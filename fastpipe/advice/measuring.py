@@ -1,0 +1,125 @@
+"""The similarity of a user's images to a source, by the stages that measure it for studies.
+
+Results land in the results tree under the identities that the graph would give them, so nothing is
+computed twice.
+"""
+
+import dataclasses
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+from fastpipe.audit import State, audit
+from fastpipe.config.config import Config
+from fastpipe.config.dataset import Dataset, FolderProvider
+from fastpipe.config.names import WORK, Snapshot, dataset_folder, features_folder, snapshot_folder
+from fastpipe.config.plan import Job, Plan
+from fastpipe.errors import UserError
+
+__all__ = ["measure_similarity", "with_folder"]
+
+Progress = Callable[[str], None]
+
+
+def with_folder(config: Config, source: str, images: Path) -> tuple[Config, str]:
+    """The configuration with a dataset entry for a folder of images, and the entry's name.
+
+    Size and channels are those of the source's own dataset.
+
+    Raises:
+        UserError: the folder does not exist or has no folders of classes.
+    """
+    folder = images.expanduser().resolve()
+    if not folder.is_dir():
+        raise UserError(f"{images} is no folder. Give a folder with one subfolder for each class.")
+    if not any(one.is_dir() and not one.name.startswith(".") for one in folder.iterdir()):
+        raise UserError(f"{images} is empty of classes: it needs one subfolder for each class.")
+    own = config.datasets[config.sources[source].dataset]
+    entry = Dataset(
+        providers=(FolderProvider(kind="folder", path=str(folder)),),
+        size=own.size,
+        channels=own.channels,
+    )
+    name = f"advise-{hashlib.sha256(entry.model_dump_json().encode()).hexdigest()[:12]}"
+    return dataclasses.replace(config, datasets=config.datasets | {name: entry}), name
+
+
+def measure_similarity(
+    plan: Plan, snapshot: Snapshot, target: str, study: str, downloads: Path, progress: Progress
+) -> float:
+    """exp(−γ d) of a target and a snapshot's own dataset, in the snapshot's features.
+
+    Args:
+        plan: its configuration has the target.
+        snapshot: of a source whose study has been run.
+        target: name of the dataset.
+        study: the study that made the snapshot, for messages.
+        downloads: cache of downloaded files.
+        progress: told what is being done.
+
+    Raises:
+        UserError: what the study should have made is not there or out of date, or the images
+            cannot be used.
+    """
+    import pyarrow.parquet as pq
+
+    source = plan.config.sources[snapshot.source]
+    if plan.config.datasets[target].channels != plan.config.datasets[source.dataset].channels:
+        raise UserError(
+            f"{target} and {source.dataset}, the dataset of {snapshot.source}, differ in "
+            "`channels`. Declare the target with the source's."
+        )
+    own = plan.features(snapshot, source.dataset)
+    given = [plan.pretrain(snapshot), own]
+    asked = [plan.prepare(target), plan.features(snapshot, target)]
+    last = plan.similarity(snapshot, target)
+    found = audit([plan.prepare(source.dataset), *given, *asked, last])
+    found.refuse_damage()
+    for job in given:
+        if found.state(job) is not State.CURRENT:
+            raise UserError(
+                f"{job.folder} is {found.state(job).value}: settings or code have changed since "
+                f"{study} was run. Run snakemake {study} again."
+            )
+    for job in (*asked, last):
+        if found.state(job) is State.CURRENT:
+            progress(f"{job.stage}: done before")
+        else:
+            progress(f"{job.stage} …")
+            _run(job, snapshot, source.dataset, target, downloads)
+    table = pq.read_table(last.folder / "similarity.parquet", columns=["similarity"])
+    return float(table["similarity"][0].as_py())
+
+
+def _run(job: Job, snapshot: Snapshot, own: str, target: str, downloads: Path) -> None:
+    """One job in this process, as the command line would run it."""
+    common = {"out": job.folder, "work": WORK}
+    if job.stage == "prepare":
+        from fastpipe.stages.prepare import PrepareSpec, prepare
+
+        identity = {
+            name.removeprefix("prepare-").removesuffix(".json"): value
+            for name, value in job.identities
+        }
+        spec = PrepareSpec.model_validate_json(job.spec)
+        prepare(spec, downloads=downloads, identity=identity, **common)
+    elif job.stage == "features":
+        from fastpipe.stages.features import FeaturesSpec, features
+
+        features(
+            FeaturesSpec.model_validate_json(job.spec),
+            snapshot=snapshot_folder(snapshot),
+            dataset=dataset_folder(target),
+            identity=job.identity,
+            **common,
+        )
+    else:
+        from fastpipe.stages.similarity import SimilaritySpec, similarity
+
+        similarity(
+            SimilaritySpec.model_validate_json(job.spec),
+            source_features=features_folder(snapshot, own),
+            target_features=features_folder(snapshot, target),
+            identity=job.identity,
+            **common,
+        )

@@ -1,0 +1,228 @@
+"""`fastpipe advise` from a folder of images to printed advice, with a tiny source."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pytest
+from PIL import Image
+
+from fastpipe.cli import HOME, main
+from fastpipe.config.load import load
+from fastpipe.config.names import WORK, Snapshot, dataset_folder, study_folder
+from fastpipe.config.plan import Plan
+from fastpipe.config.yaml_text import read_yaml
+from fastpipe.workflow import configuration_files
+
+CONFIG = """
+datasets:
+  tiny:
+    providers: [{kind: sklearn, name: digits}]
+    size: 8
+    channels: 1
+    train_per_class: 8
+    test_per_class: 2
+sources:
+  src:
+    dataset: tiny
+    backbone: {name: small-cnn, widths: [4, 8]}
+    epochs: 2
+    snapshots: [0, 2]
+    batch_size: 20
+  unknown-to-all:
+    dataset: tiny
+    backbone: {name: small-cnn, widths: [4, 8]}
+    epochs: 1
+    snapshots: [0, 1]
+recipes:
+  tune: {alpha: 0.01, beta: 0.01, optimiser: nesterov}
+studies:
+  grid:
+    title: A grid
+    arms:
+      default: {recipe: tune, role: baseline, snapshots: [src@last], targets: [tiny]}
+"""
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+def write_images(folder: Path, classes: dict[str, int]) -> Path:
+    noise = np.random.default_rng(0)
+    for name, count in classes.items():
+        (folder / name).mkdir(parents=True)
+        for number in range(count):
+            pixels = noise.integers(0, 256, (11, 9), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{number}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory) -> Path:
+    """A folder with a configuration and what a study of it would have left."""
+    folder = tmp_path_factory.mktemp("advise")
+    (folder / "config").mkdir()
+    (folder / "config" / "mine.yaml").write_text(CONFIG)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        plan = Plan(load(configuration_files(HOME, [])))
+        make_source(plan)
+    return folder
+
+
+def make_source(plan: Plan) -> None:
+    from fastpipe.stages.features import FeaturesSpec, features
+    from fastpipe.stages.prepare import PrepareSpec, prepare
+    from fastpipe.stages.pretrain import PretrainSpec, pretrain
+
+    job = plan.prepare("tiny")
+    identity = {name[8:-5]: value for name, value in job.identities}
+    prepare(
+        PrepareSpec.model_validate_json(job.spec), out=job.folder, downloads=Path("downloads"),
+        work=WORK, identity=identity,
+    )  # fmt: skip
+    start = None
+    for epoch in (0.0, 2.0):
+        job = plan.pretrain(Snapshot("src", epoch))
+        pretrain(
+            PretrainSpec.model_validate_json(job.spec), dataset=dataset_folder("tiny"),
+            start=start, out=job.folder, work=WORK, identity=job.identity,
+        )  # fmt: skip
+        start = job.folder
+    job = plan.features(Snapshot("src", 2.0), "tiny")
+    features(
+        FeaturesSpec.model_validate_json(job.spec), snapshot=start, dataset=dataset_folder("tiny"),
+        out=job.folder, work=WORK, identity=job.identity,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def run(workplace, grid_study, monkeypatch, capsys) -> Run:
+    """Run `fastpipe advise` where a grid from `src` has been collected."""
+    monkeypatch.chdir(workplace)
+    database = study_folder("grid") / "study.duckdb"
+    database.parent.mkdir(parents=True, exist_ok=True)
+    grid_study.write_grid_study(database)
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["fastpipe", "advise", *arguments])
+        with pytest.raises(SystemExit) as exited:
+            main()
+            sys.exit(0)
+        out, err = capsys.readouterr()
+        return int(exited.value.code or 0), out, err
+
+    return call
+
+
+def test_a_folder_of_images(run, tmp_path, grid_study):
+    images = write_images(tmp_path / "mine", {"ä b": 12, "c": 9})
+    code, out, err = run("--source", "src", "--images", str(images), "--out", str(tmp_path / "out"))
+    assert code == 0, err
+    said = json.loads((tmp_path / "out" / "advice.json").read_text())
+    assert f"Similarity to the source: {said['similarity']:.3f}" in out
+    assert 0 < said["similarity"] < 1
+    away = [abs(one["similarity"] - said["similarity"]) for one in said["references"]]
+    assert away == sorted(away) and len(away) == len(grid_study.SIMILARITY)
+    assert said["references"][0]["target"] in out
+    highest = max(grid_study.SIMILARITY.values())
+    assert ("this is an extrapolation" in out) == (said["similarity"] > highest)
+    page = (tmp_path / "out" / "advice.html").read_text()
+    assert "How did the references respond" in page and "Regret, in percentage points" in page
+
+    # Nothing is computed twice, and the same images get the same advice.
+    _, again, _ = run("--source", "src", "--images", str(images), "--out", str(tmp_path / "2"))
+    assert again.count("done before") == 3
+    assert json.loads((tmp_path / "2" / "advice.json").read_text()) == said
+
+
+def test_the_recipe_can_be_pasted(run, tmp_path):
+    images = write_images(tmp_path / "mine", {"a": 12, "b": 9})
+    code, out, _ = run("--source", "src", "--images", str(images), "--out", str(tmp_path))
+    said = json.loads((tmp_path / "advice.json").read_text())
+    assert code == 0 and said["yaml"] in out
+    (tmp_path / "recipe.yaml").write_text(said["yaml"])
+    config = load([*configuration_files(HOME, []), tmp_path / "recipe.yaml"])
+    recipe = config.recipes[said["name"]]
+    point = said["predictions"][said["rule"]]["point"]
+    grid = [0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0]
+    nearest = min(grid, key=lambda elr: abs(np.log(elr / point)))
+    assert recipe.alpha == recipe.beta
+    assert recipe.alpha / (1 - recipe.momentum) == pytest.approx(nearest)
+    assert (recipe.optimiser, recipe.steps) == ("nesterov", 150)
+
+
+def test_a_reference_target_is_left_out(run, workplace):
+    with duckdb.connect(str(workplace / study_folder("grid") / "study.duckdb")) as database:
+        for table in ("arms", "similarity", "runs", "advice"):
+            database.execute(f"UPDATE {table} SET target = 'tiny' WHERE target = 'a'")
+    code, out, err = run("--source", "src", "--dataset", "tiny")
+    assert code == 0, err
+    assert "tiny is a target of grid itself: it is left out" in out
+    said = json.loads((workplace / "results/advice/tiny/advice.json").read_text())
+    assert [one["target"] for one in said["references"]] == ["b", "c", "d", "e", "f"]
+    assert said["similarity"] == pytest.approx(1.0)
+
+
+class TestMistakes:
+    def test_unknown_source(self, run, tmp_path):
+        code, _, err = run("--source", "srk", "--images", str(tmp_path))
+        assert code == 1 and "there is no source 'srk'" in err and "src" in err
+
+    def test_unknown_study_and_dataset(self, run, tmp_path):
+        code, _, err = run("--source", "src", "--images", str(tmp_path), "--study", "x")
+        assert code == 1 and "there is no study 'x'" in err
+        code, _, err = run("--source", "src", "--dataset", "tinny")
+        assert code == 1 and "there is no dataset 'tinny'; did you mean 'tiny'?" in err
+
+    def test_a_source_that_no_study_has_a_grid_from(self, run, tmp_path):
+        code, _, err = run("--source", "unknown-to-all", "--images", str(tmp_path))
+        assert code == 1 and "no collected study has a grid of learning rates" in err
+        assert "sweep of `lr`" in err
+
+    def test_which_study_to_run(self, run, tmp_path):
+        code, _, err = run("--source", "hp-low", "--images", str(tmp_path))
+        assert code == 1 and "snakemake hp-grid" in err
+
+    def test_neither_images_nor_dataset(self, run):
+        code, _, err = run("--source", "src")
+        assert code == 1 and "either --images FOLDER or --dataset NAME" in err
+
+    def test_folders_that_will_not_do(self, run, tmp_path):
+        code, _, err = run("--source", "src", "--images", str(tmp_path / "none"))
+        assert code == 1 and "is no folder" in err
+        (tmp_path / "empty").mkdir()
+        code, _, err = run("--source", "src", "--images", str(tmp_path / "empty"))
+        assert code == 1 and "is empty of classes" in err
+        one = write_images(tmp_path / "one", {"a": 9})
+        code, _, err = run("--source", "src", "--images", str(one))
+        assert code == 1 and "class" in err and "two" in err.lower()
+
+    def test_a_corrupt_image(self, run, tmp_path):
+        images = write_images(tmp_path / "mine", {"a": 9, "b": 9})
+        (images / "a" / "broken.png").write_bytes(b"no image")
+        code, _, err = run("--source", "src", "--images", str(images))
+        assert code == 1 and "broken.png" in err
+
+    def test_a_database_that_is_none(self, run, workplace, tmp_path):
+        (workplace / study_folder("grid") / "study.duckdb").write_bytes(b"no database at all")
+        code, _, err = run("--source", "src", "--images", str(tmp_path))
+        assert code == 1 and "cannot be read" in err and "Run snakemake grid" in err
+
+    def test_results_that_are_out_of_date(self, run, workplace, tmp_path):
+        images = write_images(tmp_path / "mine", {"a": 9, "b": 9})
+        changed = workplace / "changed.yaml"
+        changed.write_text("sources: {src: {batch_size: 10}}")
+        code, _, err = run("--source", "src", "--images", str(images), "--configfile", str(changed))
+        assert code == 1 and "is stale" in err and "Run snakemake grid again" in err
+
+
+def test_yaml_reads_back_as_written(run, tmp_path):
+    images = write_images(tmp_path / "mine", {"a": 12, "b": 9})
+    run("--source", "src", "--images", str(images), "--out", str(tmp_path))
+    said = json.loads((tmp_path / "advice.json").read_text())
+    path = tmp_path / "r.yaml"
+    path.write_text(said["yaml"])
+    assert read_yaml(path).data == {"recipes": {said["name"]: said["recipe"]}}
