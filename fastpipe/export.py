@@ -249,6 +249,7 @@ def _card(run: Run, step: int) -> dict[str, Any]:
         "training_images_per_class": facts["per_class"],
         "preprocessing": {
             "size": facts["size"],
+            "middle": facts["view"],
             "channels": facts["channels"],
             "resize": declared.get("aspect", "stretch"),
             "margin": declared.get("margin", 0),

@@ -55,6 +55,9 @@ def cross_check(config: Config, broken: set[Key]) -> Found:
         if 2 * dataset.margin >= dataset.size:
             message = f"a margin of {dataset.margin} px leaves nothing of {dataset.size} px"
             yield ("datasets", name, "margin"), message
+        if dataset.view is not None and dataset.view > dataset.size:
+            message = f"networks cannot see {dataset.view} px of images of {dataset.size} px"
+            yield ("datasets", name, "view"), message
         lost = [] if name in elsewhere else lost_folders(dataset)
         for field, message in (*lost, *dataset_problems(dataset)):
             yield ("datasets", name, *field), message

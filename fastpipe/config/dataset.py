@@ -73,6 +73,10 @@ class Dataset(Model):
     are not kept. `keep`: the shorter side is resized to `size`, then the central square is cut
     out, as torchvision's Resize and CenterCrop do (what lies outside it is lost)."""
 
+    view: int | None = Field(default=None, ge=4, le=4096)
+    """Side of what networks see, in pixels, if less than `size`: the middle of the image, or the
+    part of a training image that a random crop shows (224 of 256 in many papers)."""
+
     margin: int = Field(default=0, ge=0)
     """Black border inside the prepared image, in pixels on each side; the image is resized to what
     is left. MNIST's digits, for example, fill 20 of 28 px."""

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from fastpipe.errors import UserError
 
-__all__ = ["Split", "load_split"]
+__all__ = ["Split", "load_split", "middle"]
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,10 @@ class Split:
             return self
         return Split(_stored(self.images).to(device).permute(0, 3, 1, 2), self.labels.to(device))
 
+    def middle(self, side: int) -> "Split":
+        """This split with the middle (n, C, side, side) of each image."""
+        return Split(middle(self.images, side), self.labels)
+
     def gather(self, indices: Tensor, device: torch.device | str) -> tuple[Tensor, Tensor]:
         """Images (M, C, H, W) channels_last and labels (M,) at int64 `indices`, on `device`.
 
@@ -51,6 +55,12 @@ class Split:
             images.to(device, non_blocking=True).permute(0, 3, 1, 2),
             labels.to(device, non_blocking=True),
         )
+
+
+def middle(images: Tensor, side: int) -> Tensor:
+    """The middle (…, side, side) of images (…, H, W), a view of the same memory."""
+    top, left = ((length - side) // 2 for length in images.shape[-2:])
+    return images[..., top : top + side, left : left + side]
 
 
 def _stored(images: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from fastpipe.data.arrays import middle
 from fastpipe.data.streams import generator
 
 __all__ = ["Augmentation", "Boxes", "augment", "crop_boxes", "flip", "jitter_factors", "mirrored"]
@@ -56,17 +57,29 @@ class Boxes(NamedTuple):
     width: Tensor
 
 
-def augment(images: Tensor, what: Augmentation, dataset: str, seed: int, step: int) -> Tensor:
+def augment(
+    images: Tensor,
+    what: Augmentation,
+    dataset: str,
+    seed: int,
+    step: int,
+    side: int | None = None,
+) -> Tensor:
     """Change a batch of training images.
 
     Args:
         images: uint8 [M, C, H, W], any device; best in channels_last memory format.
         what: how.
         dataset, seed, step: name the streams.
+        side: of the result; default: as the images are. Without a crop it is their middle.
 
     Returns:
-        uint8 of the same shape, channels_last: grey levels are rounded once, at the end.
+        uint8 [M, C, side, side], channels_last: grey levels are rounded once, at the end.
     """
+    if side is None or side == images.shape[-1]:
+        side = images.shape[-1]
+    elif what.crop == "none":
+        images = middle(images, side).contiguous(memory_format=torch.channels_last)
     if what.only_flips:
         return flip(images, dataset, seed, step) if what.flip else images
     name = (dataset, seed, step)
@@ -76,9 +89,9 @@ def augment(images: Tensor, what: Augmentation, dataset: str, seed: int, step: i
     planes = images.to(torch.float32, memory_format=torch.contiguous_format)
     if what.crop != "none":
         count, _, height, width = images.shape
-        boxes = crop_boxes(what.crop, count, height, width, *name)
+        boxes = crop_boxes(what.crop, count, height, width, *name, side=side)
         turned = mirrored(count, *name) if what.flip else torch.zeros(count, dtype=torch.bool)
-        planes = _resample(planes, boxes, turned)
+        planes = _resample(planes, boxes, turned, side)
     if what.colour_jitter:
         planes = _jitter(planes, jitter_factors(len(images), what.colour_jitter, *name))
     return planes.round_().to(torch.uint8).contiguous(memory_format=torch.channels_last)
@@ -111,17 +124,32 @@ def flip(images: Tensor, dataset: str, seed: int, step: int) -> Tensor:
 
 
 def crop_boxes(
-    crop: Crop, count: int, height: int, width: int, dataset: str, seed: int, step: int
+    crop: Crop,
+    count: int,
+    height: int,
+    width: int,
+    dataset: str,
+    seed: int,
+    step: int,
+    side: int | None = None,
 ) -> Boxes:
     """The parts of a step's images that are shown, on the CPU, all whole pixels.
 
-    `random`: the image shifted by up to an eighth of each side (rounded down), all shifts equally
-    likely. `resized`: an area of 8 to 100 % and a ratio of width to height of 3/4 to 4/3
-    (log-uniform), redrawn up to 10 times until it fits, else the whole image; then anywhere.
+    `random`: a square of `side` pixels anywhere in the image; if that is the whole image (or none
+    is asked for), the image shifted by up to an eighth of each side (rounded down), what is outside
+    being black; all places equally likely. `resized`: an area of 8 to 100 % and a ratio of width
+    to height of 3/4 to 4/3 (log-uniform), redrawn up to 10 times until it fits, else the whole
+    image; then anywhere.
     """
     stream = generator("crop", dataset, seed, step)
     if crop == "random":
         drawn = torch.rand(count, 2, generator=stream).T
+        if side is not None and side < min(height, width):
+            top, left = (
+                _below(u, length - side + 1)
+                for u, length in zip(drawn, (height, width), strict=True)
+            )
+            return Boxes(top, left, *(torch.full((count,), float(side)) for _ in range(2)))
         reach = (int(height * _LARGEST_SHIFT), int(width * _LARGEST_SHIFT))
         top, left = (_below(u, 2 * r + 1) - r for u, r in zip(drawn, reach, strict=True))
         return Boxes(top, left, *(torch.full((count,), float(side)) for side in (height, width)))
@@ -151,31 +179,31 @@ def _below(uniform: Tensor, count: Tensor | int) -> Tensor:
     return (uniform * count).floor().clamp(max=count - 1)
 
 
-def _resample(images: Tensor, boxes: Boxes, turned: Tensor) -> Tensor:
-    """Each box enlarged to the size of the image, bilinearly, and mirrored if `turned`.
+def _resample(images: Tensor, boxes: Boxes, turned: Tensor, side: int) -> Tensor:
+    """Each box resized to `side` pixels, bilinearly, and mirrored if `turned`.
 
     Args:
         images: float32 [M, C, H, W].
         boxes, turned: on the CPU, [M].
     """
     count, _, height, width = images.shape
-    rows = _positions(boxes.top, boxes.height, height)
-    columns = _positions(boxes.left, boxes.width, width)
+    rows = _positions(boxes.top, boxes.height, height, side)
+    columns = _positions(boxes.left, boxes.width, width, side)
     columns = torch.where(turned[:, None], columns.flip(1), columns)
-    grid = torch.empty(count, height, width, 2, device=images.device)
+    grid = torch.empty(count, side, side, 2, device=images.device)
     grid[..., 0] = columns.to(images.device, non_blocking=True)[:, None, :]
     grid[..., 1] = rows.to(images.device, non_blocking=True)[:, :, None]
     return F.grid_sample(images, grid, align_corners=False)
 
 
-def _positions(first: Tensor, length: Tensor, side: int) -> Tensor:
+def _positions(first: Tensor, length: Tensor, image_side: int, side: int) -> Tensor:
     """Where each of `side` pixels of the result lies in the image, from −1 to 1: [M, side].
 
     Centres of pixels, as in torchvision's resize; not beyond the centres of the box's own.
     """
     inside = (torch.arange(side) + 0.5) * (length / side)[:, None] - 0.5
     pixels = first[:, None] + torch.minimum(inside.clamp(min=0), (length - 1)[:, None])
-    return (2 * pixels + 1) / side - 1
+    return (2 * pixels + 1) / image_side - 1
 
 
 def _jitter(images: Tensor, factors: Tensor) -> Tensor:

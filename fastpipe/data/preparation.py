@@ -186,22 +186,25 @@ def write_split(
     images: Path,
     labels: Path,
     *,
+    whole: bool = True,
     advance: Callable[[int], None] = lambda count: None,
     threads: int | None = None,
 ) -> Written:
-    """Decode the pictures of a split and write `images` (n, size, size, channels) and `labels`.
+    """Decode the pictures of a split and write `images` (n, side, side, channels) and `labels`.
 
     Unreadable pictures are left out of both files and reported in the result.
 
     Args:
+        whole: keep all of each image, for crops; False: the middle that networks see (`view`).
         advance: told how many pictures are done.
         threads: decoding threads, default one per core; their number changes no byte.
     """
     written = Written()
-    shape = (options.size, options.size, options.channels)
+    view = options.size if whole else options.view or options.size
+    shape = (view, view, options.channels)
     with images.open("wb") as file:
         _write_header(file, len(chosen.indices), shape)
-        for first, block in _decoded(chosen, options, shape, threads or _cores()):
+        for first, block in _decoded(chosen, options, view, threads or _cores()):
             file.write(block.pixels.data)
             _note(written, chosen, first, block)
             advance(block.asked)
@@ -231,15 +234,15 @@ class _Block:
 
 
 def _decoded(
-    chosen: Chosen, options: Dataset, shape: tuple[int, ...], threads: int
+    chosen: Chosen, options: Dataset, view: int, threads: int
 ) -> Iterator[tuple[int, _Block]]:
     """Blocks of decoded pictures in order, a few of them worked on ahead."""
-    length = max(1, _BLOCK_BYTES // int(np.prod(shape)))
+    length = max(1, _BLOCK_BYTES // (options.size**2 * options.channels))
     ahead: deque[tuple[int, Future[_Block]]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         for first in range(0, len(chosen.indices), length):
             part = chosen.indices[first : first + length]
-            ahead.append((first, pool.submit(_decode, chosen.pictures, part, options, shape)))
+            ahead.append((first, pool.submit(_decode, chosen.pictures, part, options, view)))
             if len(ahead) > 2 * threads:
                 start, block = ahead.popleft()
                 yield start, block.result()
@@ -247,20 +250,27 @@ def _decoded(
             yield start, block.result()
 
 
-def _decode(
-    pictures: Pictures, indices: np.ndarray, options: Dataset, shape: tuple[int, ...]
-) -> _Block:
+def _middle(images: np.ndarray, side: int) -> np.ndarray:
+    first = (images.shape[1] - side) // 2
+    return images[:, first : first + side, first : first + side]
+
+
+def _decode(pictures: Pictures, indices: np.ndarray, options: Dataset, view: int) -> _Block:
+    shape = (options.size, options.size, options.channels)
     pixels = np.zeros((len(indices), *shape), dtype=np.uint8)
     inner = slice(options.margin, options.size - options.margin)
     failures = pictures.fill(pixels[:, inner, inner], indices, options.aspect)
     kept = np.delete(np.arange(len(indices)), [failure.position for failure in failures])
-    pixels = np.ascontiguousarray(_transformed(pixels[kept], options.transforms))
+    pixels = _transformed(pixels[kept], options.transforms)
+    seen = _middle(pixels, options.view or options.size)
+    pixels = np.ascontiguousarray(_middle(pixels, view))
     return _Block(
         pixels=pixels,
         kept=kept,
         asked=len(indices),
         failures=failures,
-        fingerprints=[hashlib.blake2b(image, digest_size=16).digest() for image in pixels],
+        # Of what networks see, which is stored of every split.
+        fingerprints=[hashlib.blake2b(image, digest_size=16).digest() for image in seen],
         histogram=np.stack(
             [np.bincount(channel.ravel(), minlength=256) for channel in np.moveaxis(pixels, 3, 0)]
         ),
@@ -331,6 +341,7 @@ def card(
         "licence": provided.licence,
         "sha256": provided.sha256,
         "size": options.size,
+        "view": options.view or options.size,
         "aspect": options.aspect,
         "margin": options.margin,
         "channels": options.channels,

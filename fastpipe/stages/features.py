@@ -82,7 +82,8 @@ def features(
         classes = class_names(records[0])
         network = open_snapshot(job, snapshot, spec.backbone, spec.channels, resolved)
         train, val = (open_split(job, dataset, split, resolved) for split in ("train", "val"))
-        means, counts, kept = _means(spec, network, train, len(classes))
+        seen = train.middle(val.images.shape[-1])
+        means, counts, kept = _means(spec, network, seen, len(classes))
         tensors = {"means": torch.from_numpy(means), "counts": torch.from_numpy(counts)}
         save_tensors(job.output("means.safetensors"), tensors)
         chosen = drawn_per_class(val.labels, spec.score_images_per_class, spec.dataset, "val")

@@ -181,8 +181,7 @@ class _Pack:
             head_bias=spec.recipe.head_bias,
             resolved=resolved,
         )
-        size = task.train.images.shape[-1]
-        check_size(self.network.body, spec.backbone.name, spec.channels, size)
+        check_size(self.network.body, spec.backbone.name, spec.channels, task.side)
         self.evaluator = Evaluator(self.network)
         self._frozen: FrozenFeatures | None = None
 

@@ -80,6 +80,7 @@ def _prepare(spec: PrepareSpec, job: Job, downloads: Path) -> None:
                 spec,
                 job.output(f"{split}-images.npy"),
                 job.output(f"{split}-labels.npy"),
+                whole=split == "train",
                 advance=advance,
             )
             for split, chosen in splits.items()
@@ -91,7 +92,7 @@ def _prepare(spec: PrepareSpec, job: Job, downloads: Path) -> None:
 
 
 def _state_facts(job: Job, card: dict[str, Any]) -> None:
-    job.state_fact(**{key: card[key] for key in ("classes", "size", "channels")})
+    job.state_fact(**{key: card[key] for key in ("classes", "size", "view", "channels")})
     for split, count in card["images"].items():
         facts = {"count": count, "per_class": card["per_class"][split]}
         if split == "train":

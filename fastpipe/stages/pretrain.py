@@ -138,7 +138,7 @@ def _initialised(spec: PretrainSpec, task: Task, facts: dict[str, Any]) -> Netwo
         spec.backbone,
         task.classes,
         channels=spec.channels,
-        size=facts["size"],
+        size=task.side,
         mean=facts["mean"],
         std=facts["std"],
         body_generator=generator("body", spec.dataset, spec.seed),

@@ -35,11 +35,14 @@ class Feed:
     seed: int
     augmentation: Augmentation
     device: torch.device
+    side: int | None = None
+    """Of the images that the network sees, in pixels; default: as those of the split."""
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """uint8 images [M, C, H, W], channels_last, and labels [M] of a step."""
         images, labels = self.split.gather(self.batches.indices(step), self.device)
-        return augment(images, self.augmentation, self.dataset, self.seed, step), labels
+        name = (self.dataset, self.seed, step)
+        return augment(images, self.augmentation, *name, side=self.side), labels
 
     def views(self, step: int) -> Tensor:
         """What a step's batch shows if images are flipped at most, int64 [M]: an image's position

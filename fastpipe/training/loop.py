@@ -78,6 +78,7 @@ class FineTuning:
             seed,
             _augmentation(recipe),
             self.device,
+            task.side,
         )
         self.optimiser = build_optimiser(
             head_parameters(network),
@@ -316,8 +317,9 @@ def frozen_features(
     network: Network, recipe: Recipe, task: Task, evaluator: Evaluator
 ) -> FrozenFeatures:
     """Features under a network's body as it is now, for runs of a recipe."""
+    seen = task.train.middle(task.side)
     return FrozenFeatures(
-        network, task.train, task.val, augmentation=_augmentation(recipe), evaluator=evaluator
+        network, seen, task.val, augmentation=_augmentation(recipe), evaluator=evaluator
     )
 
 

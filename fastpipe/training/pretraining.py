@@ -81,7 +81,9 @@ class SourceTraining:
         batches = ShuffledBatches(len(task.train), recipe.batch_size, task.dataset, recipe.seed)
         self.steps_per_epoch = batches.steps_per_epoch
         augmentation = Augmentation(flip=recipe.flip)
-        self.feed = Feed(task.train, batches, task.dataset, recipe.seed, augmentation, device)
+        self.feed = Feed(
+            task.train, batches, task.dataset, recipe.seed, augmentation, device, task.side
+        )
         self.optimiser = torch.optim.SGD(
             network.parameters(),
             lr=recipe.lr,

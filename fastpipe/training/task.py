@@ -14,4 +14,10 @@ class Task:
     dataset: str
     classes: int
     train: Split
+    """Images may be larger than those of `val`, so that random crops can show their edges."""
     val: Split
+
+    @property
+    def side(self) -> int:
+        """Side of the images that the network sees, in pixels."""
+        return self.val.images.shape[-1]

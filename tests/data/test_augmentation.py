@@ -189,3 +189,42 @@ def test_the_gpu_shows_the_same_images(policy):
 def test_the_gpu_mirrors_the_same_images():
     images = _images(40)
     assert torch.equal(flip(images.cuda(), "d", 0, 1).cpu(), flip(images, "d", 0, 1))
+
+
+def _large(count, size=16):
+    stream = torch.Generator().manual_seed(count)
+    stored = torch.randint(0, 256, (count, size, size, 3), dtype=torch.uint8, generator=stream)
+    return stored.permute(0, 3, 1, 2)
+
+
+@pytest.mark.parametrize("flipped", [False, True])
+def test_without_a_crop_the_network_sees_the_middle(flipped):
+    images = _large(30)
+    seen = augment(images, Augmentation(flip=flipped), "d", 0, 1, side=10)
+    expected = images[..., 3:13, 3:13]
+    if flipped:
+        turned = mirrored(30, "d", 0, 1)[:, None, None, None]
+        expected = torch.where(turned, expected.flip(3), expected)
+    assert torch.equal(seen, expected)
+
+
+def test_a_random_crop_of_a_larger_image_is_a_window_of_it_anywhere():
+    images = _large(200)
+    seen = augment(images, Augmentation(crop="random"), "d", 0, 1, side=10)
+    assert seen.shape == (200, 3, 10, 10)
+    windows = images.unfold(2, 10, 1).unfold(3, 10, 1)  # [M, C, 7, 7, 10, 10]
+    same = (windows == seen[:, :, None, None]).all(-1).all(-1).all(1)
+    assert same.flatten(1).sum(1).tolist() == [1] * 200
+    assert same.any(0).sum() > 45  # of 49 places
+
+
+def test_a_resized_crop_is_torchvisions_at_the_side_that_the_network_sees():
+    images = _smooth(12, size=32)
+    seen = augment(images, Augmentation(crop="resized"), "d", 0, 1, side=20)
+    boxes = crop_boxes("resized", 12, 32, 32, "d", 0, 1)
+    for image, result, box in zip(images, seen, zip(*boxes, strict=True), strict=True):
+        top, left, height, width = (int(value) for value in box)
+        expected = reference.resized_crop(
+            image, top, left, height, width, [20, 20], antialias=False
+        )
+        assert (result.int() - expected.int()).abs().max() <= 1

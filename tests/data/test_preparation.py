@@ -365,3 +365,23 @@ def test_aspect_decides_how_pictures_become_squares(tmp_path, margin):
         np.testing.assert_array_equal(stored, expected)
         spread = int(stored.max()) - int(stored.min())
         assert spread > 30 if aspect == "stretch" else spread < 12
+
+
+class _Corners(_Patchy):
+    """Every pixel tells its place."""
+
+    def fill(self, pixels, indices, aspect="stretch"):
+        side = pixels.shape[1]
+        pixels[:] = np.arange(side * side).reshape(side, side)[..., None]
+        return []
+
+
+def test_networks_see_the_middle_but_training_images_are_kept_whole(tmp_path):
+    options = _options(size=6, view=4)
+    whole = _write(tmp_path, _Corners(4, ()), options, whole=True)
+    assert np.load(tmp_path / "train-images.npy").shape == (4, 6, 6, 1)
+    middle = _write(tmp_path, _Corners(4, ()), options, whole=False)
+    images = np.load(tmp_path / "train-images.npy")
+    assert images.shape == (4, 4, 4, 1)
+    assert images[0, ..., 0].tolist() == [[6 * y + x for x in range(1, 5)] for y in range(1, 5)]
+    assert whole.fingerprints == middle.fingerprints  # so that a copy in another split is found
