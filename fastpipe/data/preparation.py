@@ -262,7 +262,7 @@ def _decode(pictures: Pictures, indices: np.ndarray, options: Dataset, view: int
     failures = pictures.fill(pixels[:, inner, inner], indices, options.aspect)
     kept = np.delete(np.arange(len(indices)), [failure.position for failure in failures])
     pixels = _transformed(pixels[kept], options.transforms)
-    seen = _middle(pixels, options.view or options.size)
+    seen = map(np.ascontiguousarray, _middle(pixels, options.view or options.size))
     pixels = np.ascontiguousarray(_middle(pixels, view))
     return _Block(
         pixels=pixels,
