@@ -16,6 +16,9 @@ class TorchvisionProvider(Model):
     """Class name in `torchvision.datasets`, for example `MNIST` or `CIFAR100`."""
     root: str | None = None
     """Folder that already holds the files, in torchvision's layout; default: the download cache."""
+    also_train: tuple[str, ...] = ()
+    """Further splits of that class whose images are trained on too, for example `val` of
+    Flowers102, which many papers add to its `train`."""
 
 
 class SklearnProvider(Model):

@@ -32,7 +32,8 @@ _SPLITS = {
     "RenderedSST2": ("train", "test"),
 }
 """Values of the argument `split` for training and test, where they are not `train` and `test`. A
-third split (`val` of Flowers102 or DTD) is left out: fastpipe carves its own from train."""
+third split (`val` of Flowers102 or DTD) is left out, unless asked for with `also_train`: fastpipe
+carves its own from train."""
 _LIKE_MNIST = ("QMNIST",)
 """Classes that hand further arguments on to MNIST's constructor. (EMNIST does too, but its `split`
 means which of six datasets.)"""
@@ -62,6 +63,10 @@ def provide_torchvision(
         _pictures(provider.name, split, dataset)
         for split, dataset in zip(("train", "test"), sets, strict=False)
     ]
+    for split in provider.also_train:
+        pictures[0] = _joined(
+            pictures[0], _pictures(provider.name, split, _split(make, root, split))
+        )
     highest = max(int(p.labels.max(initial=0)) for p in pictures)
     return Provided(
         classes=classes or [str(label) for label in range(highest + 1)],
@@ -110,6 +115,31 @@ def _construct(make: Callable[..., Any], root: Path, download: bool) -> list[Any
         raise UnavailableError(
             f"torchvision.datasets.{make.__name__}: {type(error).__name__}: {error}"
         ) from None
+
+
+def _split(make: Callable[..., Any], root: Path, split: str) -> Any:
+    """A split by torchvision's own name.
+
+    Raises:
+        UserError: the class has no such split.
+    """
+    try:
+        return make(root, split=split)
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            f"torchvision.datasets.{make.__name__} has no split {split!r} to add to training "
+            f"(also_train): {error}"
+        ) from None
+
+
+def _joined(some: ImagePictures, more: ImagePictures) -> ImagePictures:
+    """The pictures of two splits as one."""
+    first = len(some.labels)
+    return ImagePictures(
+        lambda i: some.open(i) if i < first else more.open(i - first),
+        lambda i: some.source(i) if i < first else more.source(i - first),
+        np.concatenate([some.labels, more.labels]),
+    )
 
 
 @contextlib.contextmanager

@@ -20,9 +20,9 @@ from fastpipe.errors import UserError
 STREAM = np.random.default_rng(0)
 
 
-def _provide(name, root, downloads=None, sha256=None):
+def _provide(name, root, downloads=None, sha256=None, **options):
     provider = TorchvisionProvider(
-        kind="torchvision", name=name, root=None if root is None else str(root)
+        kind="torchvision", name=name, root=None if root is None else str(root), **options
     )
     return provide_torchvision(provider, sha256 or {}, downloads)
 
@@ -120,6 +120,38 @@ def _write_eurosat(root):
         folder.mkdir(parents=True)
         for number in range(2):
             Image.new("RGB", (32, 32), (index, number, 0)).save(folder / f"{number}.png")
+
+
+def _write_flowers(root, monkeypatch):
+    """Images 1 to 9 of three kinds: 1–3 for training, 4–6 for validation, 7–9 for testing."""
+    base = root / "flowers-102"
+    (base / "jpg").mkdir(parents=True)
+    for number in range(1, 10):
+        Image.new("RGB", (8, 8), (number * 20,) * 3).save(base / "jpg" / f"image_{number:05d}.jpg")
+    savemat(base / "imagelabels.mat", {"labels": [[1, 2, 3] * 3]})
+    sets = {
+        name: [list(range(at, at + 3))] for name, at in (("trnid", 1), ("valid", 4), ("tstid", 7))
+    }
+    savemat(base / "setid.mat", sets)
+    known = dict(tv.Flowers102._file_dict)
+    for key, name in (("label", "imagelabels.mat"), ("setid", "setid.mat")):
+        known[key] = (name, hashlib.md5((base / name).read_bytes()).hexdigest())
+    monkeypatch.setattr(tv.Flowers102, "_file_dict", known)
+
+
+def test_a_validation_split_may_be_trained_on_too(tmp_path, monkeypatch):
+    _write_flowers(tmp_path, monkeypatch)
+    alone = _provide("Flowers102", tmp_path)
+    both = _provide("Flowers102", tmp_path, also_train=("val",))
+    assert [len(alone.train.labels), len(both.train.labels), len(both.test.labels)] == [3, 6, 3]
+    assert both.train.labels.tolist() == [0, 1, 2, 0, 1, 2]
+    assert _pixels(both.train)[:, 0, 0, 0].tolist() == [20, 40, 60, 80, 100, 120]
+    assert both.train.source(5) == "Flowers102, val image 2"
+    with pytest.raises(UserError, match="Flowers102 has no split 'vla' to add to training"):
+        _provide("Flowers102", tmp_path, also_train=("vla",))
+    with pytest.raises(UserError, match="MNIST has no split 'val' to add"):
+        _write_mnist(tmp_path)
+        _provide("MNIST", tmp_path, also_train=("val",))
 
 
 def test_a_class_without_splits_and_its_broken_files(tmp_path):
