@@ -1,4 +1,4 @@
-"""The shipped studies of the hyperparameters paper: complete, and exact at the paper's own scale."""
+"""The shipped studies of the hyperparameters paper: complete, and exact at its own scale."""
 
 import math
 from pathlib import Path
