@@ -99,7 +99,7 @@ class Grid:
         """Place of the point with the best validation accuracy on a target.
 
         Of equal ones that with the smallest effective learning rate, then the smallest weight
-        decay and momentum: as the claims choose (:mod:`fastpipe.reporting.claims.tuned`).
+        decay and momentum: as the claims choose (:mod:`fastpipe.reporting.grids`).
         """
         places = range(len(self.points)) if among is None else among
 
