@@ -7,7 +7,7 @@ from fastpipe.reporting.drawing.exhibit import Exhibit
 from fastpipe.reporting.drawing.grids import number
 from fastpipe.reporting.drawing.policies import ABSENT, PLACE, POLICY
 from fastpipe.reporting.drawing.table import Table
-from fastpipe.reporting.drawing.tried import TRIED
+from fastpipe.reporting.grids import TRIED
 from fastpipe.reporting.tables import Row
 
 __all__ = ["EXHIBIT"]
