@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 
-from fastpipe.reporting.drawing.grids import percents
 from fastpipe.reporting.drawing.table import Table
+from fastpipe.reporting.numbers import plus_minus
 from fastpipe.reporting.tables import Row
 
 __all__ = ["errors_table"]
@@ -54,4 +54,4 @@ def errors_table(
 
 
 def _text(row: Row | None) -> str:
-    return percents(row["error"], row["half_width"]) if row else "–"
+    return plus_minus(row["error"], row["half_width"], "percent") if row else "–"

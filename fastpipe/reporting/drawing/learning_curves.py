@@ -7,8 +7,8 @@ import altair as alt
 from fastpipe.reporting.drawing.arms import arm_colour, arm_dash, pick, picked
 from fastpipe.reporting.drawing.axes import fraction_axis, linear_step_axis
 from fastpipe.reporting.drawing.bands import HEIGHT
-from fastpipe.reporting.drawing.grids import NEAR_DEFAULT, number
-from fastpipe.reporting.drawing.text import interval, rounded
+from fastpipe.reporting.drawing.text import interval, number, rounded
+from fastpipe.reporting.drawing.variants import NEAR_DEFAULT
 from fastpipe.reporting.numbers import percent
 from fastpipe.reporting.tables import Row
 

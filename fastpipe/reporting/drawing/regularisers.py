@@ -1,6 +1,6 @@
 """L2 and L2-SP at the settings that are best by validation (Li et al. 2020, section 3.4)."""
 
-from fastpipe.reporting.drawing.grids import number
+from fastpipe.reporting.drawing.text import number
 from fastpipe.reporting.grids import TRIED, best
 from fastpipe.reporting.tables import Row
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import altair as alt
 
 from fastpipe.reporting.drawing.exhibit import Exhibit
-from fastpipe.reporting.drawing.grids import number
 from fastpipe.reporting.drawing.momenta import MOMENTA, REST, SEVERAL_MOMENTA, momenta_title
 from fastpipe.reporting.drawing.settings import draw_by_momentum, draw_by_rate
+from fastpipe.reporting.drawing.text import number
 from fastpipe.reporting.grids import ORDER, TRIED
 from fastpipe.reporting.tables import Row
 

@@ -5,8 +5,9 @@ from itertools import product
 
 from fastpipe.reporting.drawing.errors_table import errors_table
 from fastpipe.reporting.drawing.exhibit import Exhibit
-from fastpipe.reporting.drawing.grids import IN_ORDER, NEAR_DEFAULT, number, start_title
 from fastpipe.reporting.drawing.table import Table
+from fastpipe.reporting.drawing.text import number
+from fastpipe.reporting.drawing.variants import IN_ORDER, NEAR_DEFAULT, start_title
 from fastpipe.reporting.tables import Row
 
 __all__ = ["EXHIBIT"]

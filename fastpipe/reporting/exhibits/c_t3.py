@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from fastpipe.reporting.drawing.errors_table import errors_table
 from fastpipe.reporting.drawing.exhibit import Exhibit
-from fastpipe.reporting.drawing.grids import IN_ORDER, NEAR_DEFAULT, by_place, number
 from fastpipe.reporting.drawing.table import Table
+from fastpipe.reporting.drawing.text import number
+from fastpipe.reporting.drawing.variants import IN_ORDER, NEAR_DEFAULT, by_place
 from fastpipe.reporting.tables import Row
 
 __all__ = ["EXHIBIT"]

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from fastpipe.reporting.drawing.by_target import target_table, targets_of
 from fastpipe.reporting.drawing.exhibit import Exhibit
-from fastpipe.reporting.drawing.grids import number
 from fastpipe.reporting.drawing.regularisers import ABSENT, NAMES, TUNED_REGULARISERS
 from fastpipe.reporting.drawing.table import Table
+from fastpipe.reporting.drawing.text import number
 from fastpipe.reporting.tables import Row
 
 __all__ = ["EXHIBIT"]

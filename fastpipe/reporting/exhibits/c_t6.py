@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from fastpipe.reporting.drawing.by_target import target_table
 from fastpipe.reporting.drawing.exhibit import Exhibit
-from fastpipe.reporting.drawing.grids import number
 from fastpipe.reporting.drawing.policies import ABSENT, PLACE, POLICY
 from fastpipe.reporting.drawing.table import Table
+from fastpipe.reporting.drawing.text import number
 from fastpipe.reporting.grids import TRIED
 from fastpipe.reporting.tables import Row
 
