@@ -50,7 +50,7 @@ EXHIBIT = Exhibit(
             SELECT study FROM policies GROUP BY study HAVING count(DISTINCT policy) > 1
         )
         SELECT study, setting_source, source_place, target, target_place, policy, policy_place,
-            momentum, alpha, count(final_top1) AS seeds, avg(1 - final_top1) AS mean,
+            momentum, alpha, count(final_top1) AS seeds, avg(1 - final_top1) AS error,
             half_width95(1 - final_top1) AS half_width
         FROM policies SEMI JOIN several USING (study)
         WHERE isfinite(final_top1) AND elr IS NOT NULL

@@ -57,7 +57,7 @@ EXHIBIT = Exhibit(
         )
         SELECT study, settings, scratch, setting_source, source_place, target, target_place,
             alpha, momentum, "lambda", count(final_top1) AS seeds,
-            avg(1 - final_top1) AS mean, half_width95(1 - final_top1) AS half_width
+            avg(1 - final_top1) AS error, half_width95(1 - final_top1) AS half_width
         FROM shown SEMI JOIN whole USING (study)
         WHERE isfinite(final_top1)
         GROUP BY ALL
