@@ -7,6 +7,8 @@ from typing import Any, Self
 
 import numpy as np
 
+from fastpipe.reporting.grids import OWN_GRID
+
 __all__ = ["FEWEST_RATES", "FEWEST_TARGETS", "GRID_QUERY", "Grid", "Point", "grids", "near"]
 
 FEWEST_TARGETS = 4
@@ -15,17 +17,13 @@ FEWEST_TARGETS = 4
 FEWEST_RATES = 3
 """Different effective learning rates that make a grid."""
 
-GRID_QUERY = """
-    SELECT study, setting_source AS source, setting_epoch AS epoch, comparison.target, arm, role,
-        min(position) AS position, recipe, elr, momentum, "lambda" AS weight_decay,
-        pair.similarity,
+GRID_QUERY = f"""
+    WITH {OWN_GRID}
+    SELECT study, source, epoch, target, arm, bool_or(is_default) AS is_default,
+        min(place) AS place, recipe, elr, momentum, "lambda" AS weight_decay, similarity,
         round(avg(val_top1), 9) AS val, avg(final_top1) AS test
-    FROM comparison
-    JOIN recipes USING (recipe)
-    JOIN similarity AS pair
-        ON (pair.source, pair.epoch, pair.target)
-            = (setting_source, setting_epoch, comparison.target)
-    WHERE role <> 'scratch' AND elr > 0
+    FROM grid JOIN similarity USING (source, epoch, target)
+    WHERE NOT scratch AND elr > 0
     GROUP BY ALL
     HAVING count(val_top1) > 0 AND count(final_top1) > 0
     ORDER BY ALL
@@ -99,7 +97,7 @@ class Grid:
         """Place of the point with the best validation accuracy on a target.
 
         Of equal ones that with the smallest effective learning rate, then the smallest weight
-        decay and momentum: as the claims choose (:mod:`fastpipe.reporting.claims.tuned`).
+        decay and momentum: as the claims choose (:mod:`fastpipe.reporting.grids`).
         """
         places = range(len(self.points)) if among is None else among
 
@@ -162,8 +160,8 @@ def _grid(
     shared = set.intersection(*(set(arms) for arms in by_target.values()))
     targets = sorted(by_target)
     first = by_target[targets[0]]
-    arms = sorted(shared, key=lambda arm: (first[arm]["position"], arm))
-    defaults = [i for i, arm in enumerate(arms) if first[arm]["role"] == "baseline"]
+    arms = sorted(shared, key=lambda arm: (first[arm]["place"], arm))
+    defaults = [i for i, arm in enumerate(arms) if first[arm]["is_default"]]
     points = tuple(_point(first[arm]) for arm in arms)
     rates = {point.elr for point in points}
     if len(targets) < FEWEST_TARGETS or len(rates) < FEWEST_RATES or not defaults:
@@ -180,5 +178,4 @@ def _grid(
 
 
 def _point(row: Mapping[str, Any]) -> Point:
-    # 0.1 / (1 − 0.9) is 1.0000000000000002: the same rate as 1.
-    return Point(row["arm"], float(f"{row['elr']:.12g}"), row["momentum"], row["weight_decay"])
+    return Point(row["arm"], row["elr"], row["momentum"], row["weight_decay"])

@@ -72,7 +72,7 @@ def measure_similarity(
     own = plan.features(snapshot, source.dataset)
     given = [plan.pretrain(snapshot), own]
     asked = [plan.prepare(target), plan.features(snapshot, target)]
-    last = plan.similarity(snapshot, target)
+    last = plan.similarity(snapshot, target, snapshot)
     found = audit([plan.prepare(source.dataset), *given, *asked, last])
     found.refuse_damage()
     for job in given:

@@ -339,7 +339,7 @@ class TestLearningCurves:
             "AND step = 75"
         )
         (point,) = (row for row in values(panel.drawing)
-                    if row["step"] == 75 and row["rate_label"] == "η = 0.03")  # fmt: skip
+                    if row["step"] == 75 and row["line"] == "η = 0.03")  # fmt: skip
         errors = [1 - row["top1"] for row in rows]
         half = stats.t.ppf(0.975, 2) * np.std(errors, ddof=1) / np.sqrt(3)
         assert len(errors) == point["seeds"] == 3

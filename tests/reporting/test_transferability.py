@@ -22,6 +22,7 @@ def accuracy(source: str, target: int, recipe: str, seed: int) -> float:
 def statements() -> list[str]:
     """SQL that adds the sources, their runs and scores to the study `demo`."""
     rows: dict[str, list[str]] = {"arms": [], "runs": [], "scores": [], "similarity": []}
+    rows["recipes"] = [f"('{recipe}')" for recipe in RECIPES]
     random = np.random.default_rng(0)
     for source, epoch in SOURCES.items():
         for number, target in enumerate(TARGETS):
@@ -39,6 +40,7 @@ def statements() -> list[str]:
             rows["similarity"].append(f"({place}, {number + 1}, {np.exp(-number - 1)})")
     columns = {
         "arms": "study, position, arm, role, source, epoch, target, recipe, seeds",
+        "recipes": "recipe",
         "runs": "source, epoch, target, recipe, seed, final_top1, val_top1",
         "scores": "source, epoch, target, score, value, images, seconds",
         "similarity": "source, epoch, target, distance, similarity",

@@ -6,7 +6,7 @@ paper's Tables 2 and 3.
 
 from fastpipe.reporting.claims.claim import Claim, Part
 from fastpipe.reporting.claims.compared import equal_but
-from fastpipe.reporting.claims.tuned import DEFAULTS, GRID
+from fastpipe.reporting.grids import DEFAULTS, TRIED
 from fastpipe.reporting.statistics import PairSlope
 
 __all__ = ["CLAIM"]
@@ -35,7 +35,7 @@ CLAIM = Claim(
             statistic=PairSlope(),
             unit="slope",
             query=f"""
-                WITH {GRID}, {DEFAULTS},
+                WITH {TRIED}, {DEFAULTS},
                 families AS (
                     SELECT *, {equal_but("momentum", "weight_decay")} AS family
                     FROM grid WHERE NOT scratch

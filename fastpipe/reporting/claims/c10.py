@@ -4,7 +4,7 @@ Networks are sources trained on one dataset.
 """
 
 from fastpipe.reporting.claims.claim import Claim, Part
-from fastpipe.reporting.claims.tuned import GRID, best
+from fastpipe.reporting.grids import TRIED, best
 from fastpipe.reporting.statistics import Concordance
 
 __all__ = ["CLAIM"]
@@ -31,12 +31,12 @@ CLAIM = Claim(
             statistic=Concordance(reference=1 / 3),
             unit="correlation",
             query=f"""
-                WITH {GRID},
+                WITH {TRIED},
                 networks AS (
-                    SELECT tried.*, dataset,
-                    FROM tried
+                    SELECT grid.*, dataset
+                    FROM grid
                     JOIN (SELECT source, epoch, dataset FROM snapshots) USING (source, epoch)
-                    WHERE NOT scratch AND dataset IS NOT NULL
+                    WHERE NOT scratch AND dataset IS NOT NULL AND val_top1 IS NOT NULL
                 ),
                 several AS (
                     SELECT study, dataset, count(DISTINCT source) AS many
@@ -52,7 +52,7 @@ CLAIM = Claim(
                     SELECT networks.* FROM networks
                     JOIN common USING (study, dataset, target, recipe)
                 ),
-                {best("chosen", among="shared")}
+                {best("chosen", "dataset", among="shared")}
                 SELECT study, NULL AS source, NULL AS epoch, 'all targets' AS target, NULL AS seed,
                     count(DISTINCT source) OVER (PARTITION BY study, dataset)
                         || ' networks pretrained on ' || dataset AS contrast,

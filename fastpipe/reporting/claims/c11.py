@@ -5,7 +5,8 @@ The strongest policy is `crop: resized`, the weakest `crop: none`.
 
 from fastpipe.reporting.claims.claim import Claim, Part
 from fastpipe.reporting.claims.compared import equal_but
-from fastpipe.reporting.claims.tuned import GRID, SIDE_MEANS
+from fastpipe.reporting.claims.sides import SIDE_MEANS
+from fastpipe.reporting.grids import TRIED
 from fastpipe.reporting.statistics import Interaction
 
 __all__ = ["CLAIM"]
@@ -32,7 +33,7 @@ CLAIM = Claim(
             statistic=Interaction(),
             unit="points",
             query=f"""
-                WITH {GRID},
+                WITH {TRIED},
                 differences AS (
                     SELECT study, source, epoch, target, seed, 'rate ' || format('{{:g}}', alpha)
                             AS what,

@@ -1,7 +1,7 @@
 """C2: at equal effective learning rate momentum does not matter (hyperparameters, section 3.3)."""
 
 from fastpipe.reporting.claims.claim import Claim, Part
-from fastpipe.reporting.claims.tuned import GRID, PLACE, best
+from fastpipe.reporting.grids import PLACE, TRIED, best
 from fastpipe.reporting.statistics import Equivalence
 
 __all__ = ["CLAIM"]
@@ -27,9 +27,9 @@ CLAIM = Claim(
             statistic=Equivalence(0.01),
             unit="points",
             query=f"""
-                WITH {GRID}, {best("chosen", "momentum", "elr")},
+                WITH {TRIED}, {best("chosen", "momentum", "elr")},
                 scored AS (
-                    SELECT grid.* FROM grid JOIN chosen USING ({PLACE}, recipe)
+                    FROM grid SEMI JOIN chosen USING ({PLACE}, recipe)
                     WHERE NOT scratch
                 ),
                 differences AS (

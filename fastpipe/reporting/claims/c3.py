@@ -1,7 +1,7 @@
 """C3: the more similar the target, the smaller its best ELR (hyperparameters, section 3.3)."""
 
 from fastpipe.reporting.claims.claim import Claim, Part
-from fastpipe.reporting.claims.tuned import BEST_ELR
+from fastpipe.reporting.grids import TRIED, best
 from fastpipe.reporting.statistics import PairCorrelation
 
 __all__ = ["CLAIM"]
@@ -29,7 +29,7 @@ CLAIM = Claim(
             statistic=PairCorrelation(),
             unit="correlation",
             query=f"""
-                WITH {BEST_ELR}
+                WITH {TRIED}, {best("best_elr")}
                 SELECT study, NULL AS source, NULL AS epoch, 'all pairs' AS target, NULL AS seed,
                     'similarity and − log best effective rate' AS contrast,
                     likeness.source AS from_source, likeness.target AS to_target,

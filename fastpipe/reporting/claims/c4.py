@@ -5,7 +5,7 @@ the paper's three span one decade of λ, its learning rates three.
 """
 
 from fastpipe.reporting.claims.claim import Claim, Part
-from fastpipe.reporting.claims.tuned import GRID, best
+from fastpipe.reporting.grids import TRIED, best
 from fastpipe.reporting.statistics import PairCorrelation
 
 __all__ = ["CLAIM"]
@@ -31,9 +31,7 @@ CLAIM = Claim(
             statistic=PairCorrelation(),
             unit="correlation",
             query=f"""
-                WITH {GRID},
-                decayed AS (FROM tried WHERE "lambda" > 0 AND NOT scratch),
-                {best("chosen", among="decayed")}
+                WITH {TRIED}, {best("chosen", where='"lambda" > 0 AND NOT scratch')}
                 SELECT study, NULL AS source, NULL AS epoch, 'all pairs' AS target, NULL AS seed,
                     'similarity and log best effective weight decay' AS contrast,
                     likeness.source AS from_source, likeness.target AS to_target,

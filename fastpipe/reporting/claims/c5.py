@@ -1,7 +1,8 @@
 """C5: L2-SP helps on similar targets only (hyperparameters, section 3.4 and appendix D)."""
 
 from fastpipe.reporting.claims.claim import Claim, Part
-from fastpipe.reporting.claims.tuned import GRID, PLACE, SIDE_MEANS, best
+from fastpipe.reporting.claims.sides import SIDE_MEANS
+from fastpipe.reporting.grids import PLACE, TRIED, best
 from fastpipe.reporting.statistics import Equivalence, PairedDifference
 
 __all__ = ["CLAIM"]
@@ -9,9 +10,9 @@ __all__ = ["CLAIM"]
 
 def _on(side: str) -> str:
     return f"""
-        WITH {GRID}, {best("chosen", "regulariser")},
+        WITH {TRIED}, {best("chosen", "regulariser")},
         scored AS (
-            SELECT grid.* FROM grid JOIN chosen USING ({PLACE}, recipe) WHERE NOT scratch
+            FROM grid SEMI JOIN chosen USING ({PLACE}, recipe) WHERE NOT scratch
         ),
         differences AS (
             SELECT study, source, epoch, target, 'L2-SP − L2' AS what, seed,

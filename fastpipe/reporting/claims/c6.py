@@ -2,7 +2,7 @@
 
 from fastpipe.reporting.claims.claim import Claim, Part
 from fastpipe.reporting.claims.compared import equal_but
-from fastpipe.reporting.claims.tuned import GRID
+from fastpipe.reporting.grids import TRIED
 from fastpipe.reporting.statistics import Equivalence
 
 __all__ = ["CLAIM"]
@@ -25,7 +25,7 @@ CLAIM = Claim(
             statistic=Equivalence(0.01),
             unit="points",
             query=f"""
-                WITH {GRID},
+                WITH {TRIED},
                 families AS (
                     SELECT *, {equal_but("bn_momentum")} AS family
                     FROM grid WHERE NOT scratch AND bn_momentum >= 0.9

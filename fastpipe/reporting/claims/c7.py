@@ -1,7 +1,7 @@
 """C7: tuning narrows the gap between fine-tuning and scratch (hyperparameters, appendix F)."""
 
 from fastpipe.reporting.claims.claim import Claim, Part
-from fastpipe.reporting.claims.tuned import DEFAULTS, TUNED
+from fastpipe.reporting.grids import DEFAULTS, TRIED, TUNED
 from fastpipe.reporting.statistics import Interaction
 
 __all__ = ["CLAIM"]
@@ -28,7 +28,7 @@ CLAIM = Claim(
             statistic=Interaction(),
             unit="points",
             query=f"""
-                WITH {TUNED}, {DEFAULTS},
+                WITH {TRIED}, {TUNED}, {DEFAULTS},
                 gains AS (
                     SELECT study, source, epoch, target, scratch, seed,
                         tuned.final_top1 - defaults.final_top1 AS gain

@@ -6,15 +6,15 @@ what both grids have.
 """
 
 from fastpipe.reporting.claims.claim import Claim, Part
-from fastpipe.reporting.claims.tuned import GRID, best
+from fastpipe.reporting.grids import TRIED, best
 from fastpipe.reporting.statistics import PairedDifference
 
 __all__ = ["CLAIM"]
 
 _PAIRS = f"""
-    {GRID},
+    {TRIED},
     offered AS (
-        SELECT study, target, elr FROM tried
+        SELECT study, target, elr FROM grid WHERE val_top1 IS NOT NULL
         GROUP BY ALL HAVING bool_or(scratch) AND bool_or(NOT scratch)
     ),
     shared AS (SELECT grid.* FROM grid JOIN offered USING (study, target, elr)),

@@ -3,50 +3,62 @@
 from collections.abc import Sequence
 
 from fastpipe.reporting.drawing.table import Table
+from fastpipe.reporting.drawing.variants import by_place
 from fastpipe.reporting.numbers import plus_minus
 from fastpipe.reporting.tables import Row
 
-__all__ = ["target_table", "targets_of"]
+__all__ = ["target_table"]
+
+_TOLD = ("alpha", "momentum", "lambda", "rate", "decay", "elr", "seeds", "error", "half_width",
+         "gain_without_momentum")  # fmt: skip
+"""What the CSV file tells beside names and target, where rows have it."""
 
 
-def targets_of(rows: Sequence[Row]) -> list[str]:
-    """Targets in the order of their similarity."""
-    return [target for _, target in sorted({(row["target_place"], row["target"]) for row in rows})]
-
-
-def target_table(rows: Sequence[Row], named: Sequence[tuple[str, str]]) -> Table:
-    """Errors in percent, the lowest of each target marked.
+def target_table(
+    rows: Sequence[Row],
+    named: Sequence[tuple[str, str]],
+    *,
+    within: str | None = None,
+    lines: Sequence[tuple[str, ...]] | None = None,
+    targets: Sequence[str] | None = None,
+) -> Table:
+    """Errors in percent, the lowest of each target in bold.
 
     Args:
-        rows: `target`, `target_place`, `mean` and `half_width` (fractions), and the columns of
-            `named`; in the order of the table's rows.
-        named: (heading, column of texts) of what tells the table's rows apart.
+        rows: `target`, `target_place`, `error` and `half_width` (fractions), and the columns of
+            `named`, texts; in the order of the table's rows.
+        named: (heading, column) of what tells the table's rows apart.
+        within: a column of `named`: the lowest error of each of its values is bold.
+        lines: values of these columns, for other rows than those that `rows` has, or another order.
+        targets: in display order; default: the most similar first.
     """
-    targets = targets_of(rows)
-    names = [name for _, name in named]
-    found: dict[tuple[str, ...], dict[str, Row]] = {}
-    for row in rows:
-        found.setdefault(tuple(row[name] for name in names), {})[row["target"]] = row
-    cells = [[*key, *(_error(own.get(target)) for target in targets)] for key, own in found.items()]
-    lowest = {target: min(row["mean"] for row in rows if row["target"] == target)
-              for target in targets}  # fmt: skip
-    marks = {
-        (i, len(names) + j): "best"
-        for i, own in enumerate(found.values())
-        for j, target in enumerate(targets)
-        if target in own and own[target]["mean"] == lowest[target] and len(found) > 1
-    }
-    values = [_numbers(row, names) for row in rows]
-    return Table([heading for heading, _ in named] + targets, cells, values, marks)
+    names = [column for _, column in named]
+    targets = by_place(rows) if targets is None else targets
+    found = {(tuple(row[name] for name in names), row["target"]): row for row in rows}
+    lines = list(dict.fromkeys(line for line, _ in found)) if lines is None else lines
+    group = names.index(within) if within else None
+    marks = {}
+    for j, target in enumerate(targets, len(names)):
+        errors = {i: found[line, target]["error"] for i, line in enumerate(lines)
+                  if (line, target) in found}  # fmt: skip
+        for i, error in errors.items():
+            rivals = [other for k, other in errors.items()
+                      if group is None or lines[k][group] == lines[i][group]]  # fmt: skip
+            if len(rivals) > 1 and error == min(rivals):
+                marks[i, j] = "best"
+    return Table(
+        columns=[*(heading for heading, _ in named), *targets],
+        rows=[[*line, *(_error(found.get((line, target))) for target in targets)]
+              for line in lines],
+        values=[
+            {name: row[name] for name in (*names, "target", *_TOLD) if name in row}
+            for line in lines
+            for target in targets
+            if (row := found.get((line, target)))
+        ],
+        marks=marks,
+    )  # fmt: skip
 
 
 def _error(row: Row | None) -> str:
-    return "–" if row is None else plus_minus(row["mean"], row["half_width"], "percent")
-
-
-def _numbers(row: Row, names: Sequence[str]) -> Row:
-    settings = [name for name in ("alpha", "momentum", "lambda") if name in row]
-    kept = [*names, "target", *settings, "seeds"]
-    return {name: row[name] for name in kept} | {
-        "error": row["mean"], "error_half_width": row["half_width"],
-    }  # fmt: skip
+    return "–" if row is None else plus_minus(row["error"], row["half_width"], "percent")

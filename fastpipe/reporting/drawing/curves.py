@@ -7,8 +7,8 @@ import altair as alt
 from fastpipe.reporting.drawing.arms import arm_colour, arm_dash, pick, picked
 from fastpipe.reporting.drawing.axes import Log, fraction_axis
 from fastpipe.reporting.drawing.bands import HEIGHT
-from fastpipe.reporting.drawing.grids import number, percents
-from fastpipe.reporting.drawing.text import rounded
+from fastpipe.reporting.drawing.text import number, rounded
+from fastpipe.reporting.numbers import plus_minus
 from fastpipe.reporting.tables import Row
 
 __all__ = ["ERROR_TITLE", "draw_curves", "error_scale", "variant_label"]
@@ -73,6 +73,6 @@ def _point(row: Row, field: str, log: Log) -> Row:
         "error": rounded(row["error"]),
         "chosen": row["chosen"],
         "variant": variant_label(row),
-        "text": percents(row["error"], row["half_width"]),
+        "text": plus_minus(row["error"], row["half_width"], "percent"),
         "seeds": row["seeds"],
     }

@@ -8,7 +8,7 @@ from fastpipe.reporting.drawing.arms import pick
 from fastpipe.reporting.drawing.axes import Log, fraction_axis, last_step, linear_step_axis
 from fastpipe.reporting.drawing.bands import band_chart, band_rows, log_rows
 from fastpipe.reporting.drawing.stacked import STACKED_HEIGHT, measured, of_measure, stack
-from fastpipe.reporting.drawing.tried import ORDER, TRIED
+from fastpipe.reporting.grids import ORDER, TRIED
 from fastpipe.reporting.numbers import percent
 from fastpipe.reporting.tables import Row
 

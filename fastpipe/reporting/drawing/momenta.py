@@ -1,6 +1,6 @@
 """Runs that differ in momentum, weight decay and batch size only (Li et al. 2020, Figs 1 and 7)."""
 
-from fastpipe.reporting.drawing.grids import number
+from fastpipe.reporting.drawing.text import number
 from fastpipe.reporting.tables import Row
 
 __all__ = ["MOMENTA", "REST", "SEVERAL_MOMENTA", "momenta_title"]

@@ -1,7 +1,7 @@
 """Augmentation policies (Li et al. 2020, appendix E): their names, and what curves compare."""
 
-from fastpipe.reporting.drawing.grids import number
 from fastpipe.reporting.drawing.learning import curves_query
+from fastpipe.reporting.drawing.text import number
 from fastpipe.reporting.tables import Row
 
 __all__ = ["ABSENT", "PANEL", "PLACE", "POLICY", "policy_curves", "policy_title"]

@@ -1,7 +1,7 @@
 """L2 and L2-SP at the settings that are best by validation (Li et al. 2020, section 3.4)."""
 
-from fastpipe.reporting.drawing.grids import number
-from fastpipe.reporting.drawing.tried import TRIED, best
+from fastpipe.reporting.drawing.text import number
+from fastpipe.reporting.grids import TRIED, best
 from fastpipe.reporting.tables import Row
 
 __all__ = ["ABSENT", "NAMES", "TUNED_REGULARISERS", "setting"]

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from fastpipe.reporting.tables import Row
 
-__all__ = ["init_label", "interval", "optimiser_label", "power", "rates_label", "rounded"]
+__all__ = ["init_label", "interval", "number", "optimiser_label", "power", "rates_label", "rounded"]
 
 _KAIMING = {"kaiming-fan-in": "Kaiming fan-in", "kaiming-fan-out": "Kaiming fan-out"}
 _OPTIMISERS = {"sgd": "SGD, momentum", "nesterov": "Nesterov", "adam": "Adam", "radam": "RAdam"}
@@ -35,6 +35,11 @@ def power(value: float) -> str:
         return f"{value:g}"
     mantissa, _, exponent = f"{value:.2e}".partition("e")
     return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
+
+
+def number(value: float) -> str:
+    """A rate or coefficient without an exponent, three digits: "0.0167", "0.0001"."""
+    return f"{value:.3g}" if value == 0 or abs(value) >= 1e-4 else power(value)
 
 
 def init_label(row: Row) -> str:

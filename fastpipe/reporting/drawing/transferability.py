@@ -1,5 +1,7 @@
 """Scores of transferability beside the accuracy that fine-tuning reaches."""
 
+from fastpipe.reporting.grids import OWN_GRID, PLACE, best
+
 __all__ = ["FEWEST_TARGETS", "SCORES", "scored"]
 
 FEWEST_TARGETS = 4
@@ -27,19 +29,14 @@ def scored() -> str:
     """
     order = ", ".join(f"'{score}'" for score in SCORES)
     return f"""
-        WITH tried AS (
-            SELECT study, setting_source, setting_epoch, target, recipe, count(*) AS seeds,
-                avg(val_top1) AS validated, avg(final_top1) AS accuracy
-            FROM comparison
-            WHERE role <> 'scratch'
-            GROUP BY ALL
-            HAVING isfinite(validated) AND isfinite(accuracy)
-        ),
+        WITH {OWN_GRID},
+        {best("chosen", among="tried", where="NOT scratch")},
         achieved AS (
-            FROM tried
-            QUALIFY 1 = row_number() OVER (
-                PARTITION BY study, setting_source, setting_epoch, target
-                ORDER BY validated DESC, recipe)
+            SELECT study, setting_source, epoch, target, recipe, count(*) AS seeds,
+                avg(final_top1) AS accuracy
+            FROM tried SEMI JOIN chosen USING ({PLACE}, recipe)
+            GROUP BY ALL
+            HAVING isfinite(accuracy)
         ),
         told AS (
             SELECT source, epoch, target, score, value, seconds FROM scores
@@ -48,17 +45,15 @@ def scored() -> str:
             FROM similarity
         ),
         last AS (
-            SELECT study, setting_source, max(setting_epoch) AS setting_epoch
-            FROM achieved
-            GROUP BY ALL
+            SELECT study, setting_source, max(epoch) AS epoch FROM achieved GROUP BY ALL
         )
         SELECT study, setting_source, score, achieved.target AS target, value, seconds,
             accuracy, recipe, seeds,
             count(*) OVER (PARTITION BY study, setting_source, score) AS targets
         FROM achieved
-        JOIN last USING (study, setting_source, setting_epoch)
-        JOIN told ON told.source = setting_source AND told.epoch = setting_epoch
-            AND told.target = achieved.target
+        JOIN last USING (study, setting_source, epoch)
+        JOIN told ON (told.source, told.epoch, told.target)
+            = (setting_source, achieved.epoch, achieved.target)
         WHERE value IS NOT NULL
         QUALIFY targets >= {FEWEST_TARGETS}
         ORDER BY study, setting_source, list_position([{order}], score), target

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import altair as alt
 
 from fastpipe.reporting.drawing.exhibit import Exhibit
-from fastpipe.reporting.drawing.grids import number
 from fastpipe.reporting.drawing.momenta import MOMENTA, REST, SEVERAL_MOMENTA, momenta_title
 from fastpipe.reporting.drawing.settings import draw_by_momentum, draw_by_rate
-from fastpipe.reporting.drawing.tried import ORDER, TRIED
+from fastpipe.reporting.drawing.text import number
+from fastpipe.reporting.grids import ORDER, TRIED
 from fastpipe.reporting.tables import Row
 
 __all__ = ["EXHIBIT"]
@@ -53,9 +53,9 @@ EXHIBIT = Exhibit(
         WITH {TRIED}, {SEVERAL_MOMENTA},
         momenta AS (SELECT *, {REST} AS rest FROM tried WHERE {MOMENTA}),
         everything AS (
-            SELECT * EXCLUDE (study, place, is_default), {REST} AS rest,
+            SELECT * EXCLUDE (study, place, arm, is_default), {REST} AS rest,
                 bool_or(is_default) AS is_default
-            FROM tried WHERE momentum IN (0, 0.9) AND elr IS NOT NULL GROUP BY ALL
+            FROM grid WHERE momentum IN (0, 0.9) GROUP BY ALL
         ),
         rates AS (
             SELECT study, everything.*

@@ -6,7 +6,7 @@ import altair as alt
 
 from fastpipe.reporting.drawing.exhibit import Exhibit
 from fastpipe.reporting.drawing.settings import draw_by_momentum
-from fastpipe.reporting.drawing.tried import ORDER, TRIED
+from fastpipe.reporting.grids import ORDER, TRIED
 from fastpipe.reporting.tables import Row
 
 __all__ = ["EXHIBIT"]

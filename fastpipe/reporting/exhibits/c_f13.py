@@ -1,8 +1,8 @@
 """Learning curves from scratch over learning rate and weight decay (Li et al. 2020, Fig. 13)."""
 
 from fastpipe.reporting.drawing.exhibit import Exhibit
-from fastpipe.reporting.drawing.grids import number
 from fastpipe.reporting.drawing.learning import HOW, curves_query, draw_curves
+from fastpipe.reporting.drawing.text import number
 
 __all__ = ["EXHIBIT"]
 

@@ -9,16 +9,9 @@ from fastpipe.reporting.drawing.arms import arm_colour, pick, picked
 from fastpipe.reporting.drawing.axes import fraction_axis
 from fastpipe.reporting.drawing.curves import ERROR_TITLE, error_scale, variant_label
 from fastpipe.reporting.drawing.exhibit import Exhibit
-from fastpipe.reporting.drawing.grids import (
-    IN_ORDER,
-    PANEL,
-    best_by,
-    by_place,
-    number,
-    percents,
-    start_title,
-)
-from fastpipe.reporting.drawing.text import rounded
+from fastpipe.reporting.drawing.text import number, rounded
+from fastpipe.reporting.drawing.variants import IN_ORDER, PANEL, best_by, by_place, start_title
+from fastpipe.reporting.numbers import plus_minus
 from fastpipe.reporting.tables import Row
 
 __all__ = ["EXHIBIT"]
@@ -85,7 +78,7 @@ def _dots(rows: Sequence[Row]) -> list[Row]:
             "line": lines * targets.index(row["target"]) + row["rate_place"],
             "error": rounded(row["error"]),
             "variant": variant_label(row),
-            "text": percents(row["error"], row["half_width"]),
+            "text": plus_minus(row["error"], row["half_width"], "percent"),
             "seeds": row["seeds"],
         }
         for row in rows

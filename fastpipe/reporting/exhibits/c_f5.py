@@ -6,7 +6,7 @@ import altair as alt
 
 from fastpipe.reporting.drawing.curves import draw_curves
 from fastpipe.reporting.drawing.exhibit import Exhibit
-from fastpipe.reporting.drawing.grids import IN_ORDER, PANEL, best_by, start_title
+from fastpipe.reporting.drawing.variants import IN_ORDER, PANEL, best_by, start_title
 from fastpipe.reporting.tables import Row
 
 __all__ = ["EXHIBIT"]

@@ -1,9 +1,9 @@
 """Learning curves for each momentum (Li et al. 2020, Fig. 7)."""
 
 from fastpipe.reporting.drawing.exhibit import Exhibit
-from fastpipe.reporting.drawing.grids import number
 from fastpipe.reporting.drawing.learning import HOW, curves_query, draw_curves
 from fastpipe.reporting.drawing.momenta import MOMENTA, SEVERAL_MOMENTA, momenta_title
+from fastpipe.reporting.drawing.text import number
 
 __all__ = ["EXHIBIT"]
 

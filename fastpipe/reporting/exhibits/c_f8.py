@@ -1,7 +1,7 @@
 """Learning curves with and without momentum, most similar target (Li et al., ICLR 2020, Fig. 8)."""
 
 from fastpipe.reporting.drawing.exhibit import Exhibit
-from fastpipe.reporting.drawing.learning_curves import (
+from fastpipe.reporting.drawing.rate_curves import (
     ABSENT,
     PANEL,
     curves_title,
@@ -32,5 +32,5 @@ EXHIBIT = Exhibit(
     panel_title=curves_title,
     draw=draw_learning_curves,
     absent=ABSENT,
-    colour="rate_label",
+    colour="line",
 )

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from fastpipe.reporting.drawing.exhibit import Exhibit
-from fastpipe.reporting.drawing.grids import VARIANTS
 from fastpipe.reporting.drawing.table import Table
+from fastpipe.reporting.drawing.variants import VARIANTS
 from fastpipe.reporting.tables import Row
 
 __all__ = ["EXHIBIT"]

@@ -1,12 +1,13 @@
 """Eight settings with and without momentum (Li et al., ICLR 2020, Table 2)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import product
 
-from fastpipe.reporting.drawing.errors_table import errors_table
+from fastpipe.reporting.drawing.by_target import target_table
 from fastpipe.reporting.drawing.exhibit import Exhibit
-from fastpipe.reporting.drawing.grids import IN_ORDER, NEAR_DEFAULT, number, start_title
 from fastpipe.reporting.drawing.table import Table
+from fastpipe.reporting.drawing.text import number
+from fastpipe.reporting.drawing.variants import IN_ORDER, NEAR_DEFAULT, start_title
 from fastpipe.reporting.tables import Row
 
 __all__ = ["EXHIBIT"]
@@ -14,29 +15,20 @@ __all__ = ["EXHIBIT"]
 Setting = tuple[float, float, float]
 """Momentum, learning rate, weight decay."""
 
-Found = Mapping[tuple[Setting, str], Row]
-"""By setting and target."""
-
 
 def draw(rows: Sequence[Row], arms: Sequence[str]) -> Table:
     """A row for each setting, a column for each target, those that momentum hurts most first."""
     del arms
     settings = _settings(rows)
-    found = {
-        ((row["momentum"], row["rate"], row["decay"]), row["target"]): row
-        for row in rows
-        if (row["momentum"], row["rate"], row["decay"]) in settings
-    }
-    gains = _gains(found)
-    told = {key: row | {"gain_without_momentum": gains[key[1]]} for key, row in found.items()}
-    return errors_table(
-        told,
-        lines={one: [number(value) for value in one] for one in settings},
-        headings=["m", "η", "λ"],
+    shown = [row for row in rows if (row["momentum"], row["rate"], row["decay"]) in settings]
+    gains = _gains(shown)
+    return target_table(
+        [row | {"m": number(row["momentum"]), "η": number(row["rate"]), "λ": number(row["decay"]),
+                "gain_without_momentum": gains[row["target"]]} for row in shown],
+        [("m", "m"), ("η", "η"), ("λ", "λ")],
+        within="m",
+        lines=[tuple(map(number, setting)) for setting in settings],
         targets=sorted(gains, key=lambda target: -gains[target]),
-        group=lambda setting: setting[0],
-        columns=("target", "momentum", "rate", "decay", "elr", "error", "half_width", "seeds",
-                 "gain_without_momentum"),
     )  # fmt: skip
 
 
@@ -55,11 +47,11 @@ def _settings(rows: Sequence[Row]) -> list[Setting]:
     )
 
 
-def _gains(found: Found) -> dict[str, float]:
+def _gains(rows: Sequence[Row]) -> dict[str, float]:
     """Target → by which share of itself the mean error falls without momentum."""
     gains = {}
-    for target in dict.fromkeys(target for _, target in found):
-        own = [row for (_, of), row in found.items() if of == target]
+    for target in dict.fromkeys(row["target"] for row in rows):
+        own = [row for row in rows if row["target"] == target]
         without = [row["error"] for row in own if row["momentum"] == 0]
         with_it = [row["error"] for row in own if row["momentum"] > 0]
         known = without and with_it and sum(with_it)

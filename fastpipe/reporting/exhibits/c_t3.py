@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
-from fastpipe.reporting.drawing.errors_table import errors_table
+from fastpipe.reporting.drawing.by_target import target_table
 from fastpipe.reporting.drawing.exhibit import Exhibit
-from fastpipe.reporting.drawing.grids import IN_ORDER, NEAR_DEFAULT, by_place, number
 from fastpipe.reporting.drawing.table import Table
+from fastpipe.reporting.drawing.text import number
+from fastpipe.reporting.drawing.variants import NEAR_DEFAULT
 from fastpipe.reporting.tables import Row
 
 __all__ = ["EXHIBIT"]
@@ -14,19 +15,8 @@ __all__ = ["EXHIBIT"]
 def draw(rows: Sequence[Row], arms: Sequence[str]) -> Table:
     """Two rows for each source, a column for each target."""
     del arms
-    return errors_table(
-        {((row["setting_source"], row["momentum"]), row["target"]): row for row in rows},
-        lines={
-            (source, momentum): [source, number(momentum)]
-            for source in dict.fromkeys(row["setting_source"] for row in rows)
-            for momentum in sorted({row["momentum"] for row in rows}, reverse=True)
-        },
-        headings=["source", "m"],
-        targets=by_place(rows),
-        group=lambda line: line[0],
-        columns=("setting_source", "target", "momentum", "rate", "decay", "error", "half_width",
-                 "seeds"),
-    )  # fmt: skip
+    named = [row | {"m": number(row["momentum"])} for row in rows]
+    return target_table(named, [("source", "setting_source"), ("m", "m")], within="setting_source")
 
 
 def _title(row: Row) -> str:
@@ -56,7 +46,7 @@ EXHIBIT = Exhibit(
         WITH {NEAR_DEFAULT}
         FROM near
         WHERE NOT of_first_source AND rate = default_rate AND decay = default_decay
-        ORDER BY {IN_ORDER}, momentum DESC
+        ORDER BY study, start, source_place, momentum DESC, target_place
     """,
     panel=(),
     panel_title=_title,

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 from fastpipe.reporting.drawing.exhibit import Exhibit
-from fastpipe.reporting.drawing.grids import best_by, by_place, number, percents, start_title
 from fastpipe.reporting.drawing.table import Table
-from fastpipe.reporting.numbers import scores
+from fastpipe.reporting.drawing.text import number
+from fastpipe.reporting.drawing.variants import best_by, by_place, start_title
+from fastpipe.reporting.numbers import plus_minus, scores
 from fastpipe.reporting.tables import Row
 
 __all__ = ["EXHIBIT"]
@@ -26,7 +27,7 @@ def draw(rows: Sequence[Row], arms: Sequence[str]) -> Table:
                  *(f"similarity ({one})" for one in extractors)],
         rows=[
             [target, number(best[target]["elr"]),
-             percents(best[target]["error"], best[target]["half_width"]),
+             plus_minus(best[target]["error"], best[target]["half_width"], "percent"),
              *(scores(found.get((target, one))) for one in extractors)]
             for target in targets
         ],

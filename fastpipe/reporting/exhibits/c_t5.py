@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 
-from fastpipe.reporting.drawing.by_target import target_table, targets_of
+from fastpipe.reporting.drawing.by_target import target_table
 from fastpipe.reporting.drawing.exhibit import Exhibit
-from fastpipe.reporting.drawing.grids import number
 from fastpipe.reporting.drawing.regularisers import ABSENT, NAMES, TUNED_REGULARISERS
 from fastpipe.reporting.drawing.table import Table
+from fastpipe.reporting.drawing.text import number
+from fastpipe.reporting.drawing.variants import by_place
 from fastpipe.reporting.tables import Row
 
 __all__ = ["EXHIBIT"]
@@ -21,7 +22,7 @@ def draw(rows: Sequence[Row], arms: Sequence[str]) -> Table:
     for i, row in enumerate(errors.rows):
         marks |= {(2 * i, j): mark for (own, j), mark in errors.marks.items() if own == i}
         own = {one["target"]: one for one in named if one["method"] == row[0]}
-        settings = [_setting(own.get(target)) for target in targets_of(rows)]
+        settings = [_setting(own.get(target)) for target in by_place(rows)]
         cells += [row, [f"{row[0]}: η, {_LETTERS[row[0]]}", *settings]]
     return Table(errors.columns, cells, errors.values, marks)
 
@@ -57,7 +58,7 @@ EXHIBIT = Exhibit(
         WITH {TUNED_REGULARISERS}
         SELECT study, setting_source, source_place, target, target_place, regulariser, alpha,
             momentum, "lambda", count(balanced_accuracy) AS seeds,
-            avg(1 - balanced_accuracy) AS mean,
+            avg(1 - balanced_accuracy) AS error,
             half_width95(1 - balanced_accuracy) AS half_width
         FROM tuned
         WHERE isfinite(balanced_accuracy)

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from fastpipe.reporting.drawing.by_target import target_table
 from fastpipe.reporting.drawing.exhibit import Exhibit
-from fastpipe.reporting.drawing.grids import number
 from fastpipe.reporting.drawing.policies import ABSENT, PLACE, POLICY
 from fastpipe.reporting.drawing.table import Table
-from fastpipe.reporting.drawing.tried import TRIED
+from fastpipe.reporting.drawing.text import number
+from fastpipe.reporting.grids import TRIED
 from fastpipe.reporting.tables import Row
 
 __all__ = ["EXHIBIT"]
@@ -50,7 +50,7 @@ EXHIBIT = Exhibit(
             SELECT study FROM policies GROUP BY study HAVING count(DISTINCT policy) > 1
         )
         SELECT study, setting_source, source_place, target, target_place, policy, policy_place,
-            momentum, alpha, count(final_top1) AS seeds, avg(1 - final_top1) AS mean,
+            momentum, alpha, count(final_top1) AS seeds, avg(1 - final_top1) AS error,
             half_width95(1 - final_top1) AS half_width
         FROM policies SEMI JOIN several USING (study)
         WHERE isfinite(final_top1) AND elr IS NOT NULL

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from fastpipe.reporting.drawing.by_target import target_table
 from fastpipe.reporting.drawing.exhibit import Exhibit
 from fastpipe.reporting.drawing.table import Table
-from fastpipe.reporting.drawing.tried import TRIED, best
+from fastpipe.reporting.grids import DEFAULTS, PLACE, TRIED, TUNED
 from fastpipe.reporting.tables import Row
 
 __all__ = ["EXHIBIT"]
@@ -46,30 +46,19 @@ EXHIBIT = Exhibit(
         "first setting that the study lists."
     ),
     query=f"""
-        WITH {TRIED},
-        {best("tuned", where="elr IS NOT NULL")},
-        firsts AS (
-            SELECT study, source, epoch, target, scratch, recipe
-            FROM tried WHERE scratch OR is_default
-            GROUP BY study, source, epoch, target, scratch, recipe
-            QUALIFY 1 = row_number() OVER (
-                PARTITION BY study, source, epoch, target, scratch ORDER BY min(place))
-        ),
+        WITH {TRIED}, {DEFAULTS}, {TUNED},
         shown AS (
-            SELECT 'default' AS settings, * FROM firsts
+            SELECT 'default' AS settings, * FROM defaults
             UNION ALL
-            SELECT 'tuned', * FROM tuned
-            SEMI JOIN firsts USING (study, source, epoch, target, scratch)
+            SELECT 'tuned', * FROM tuned SEMI JOIN defaults USING ({PLACE})
         ),
         whole AS (
             SELECT study FROM shown GROUP BY study HAVING count(DISTINCT scratch) > 1
         )
         SELECT study, settings, scratch, setting_source, source_place, target, target_place,
             alpha, momentum, "lambda", count(final_top1) AS seeds,
-            avg(1 - final_top1) AS mean, half_width95(1 - final_top1) AS half_width
-        FROM shown
-        SEMI JOIN whole USING (study)
-        JOIN tried USING (study, source, epoch, target, scratch, recipe)
+            avg(1 - final_top1) AS error, half_width95(1 - final_top1) AS half_width
+        FROM shown SEMI JOIN whole USING (study)
         WHERE isfinite(final_top1)
         GROUP BY ALL
         ORDER BY study, settings, scratch, source_place, target_place

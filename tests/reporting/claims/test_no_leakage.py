@@ -4,20 +4,22 @@ import random
 
 import pytest
 
-from fastpipe.reporting.claims.tuned import BEST_ELR, DEFAULTS, GRID, SIDES, TUNED, best
+from fastpipe.reporting.claims.sides import SIDES
+from fastpipe.reporting.grids import DEFAULTS, TRIED, TUNED, best
 
 SIMILARITIES = {"a": 0.95, "b": 0.85, "c": 0.75, "d": 0.7, "e": 0.6}
 
 CHOICES = {
-    "best": f"WITH {BEST_ELR} SELECT study, source, target, scratch, recipe FROM best_elr",
-    "tuned": f"WITH {TUNED} SELECT study, source, target, scratch, seed, recipe FROM tuned",
-    "defaults": f"WITH {GRID}, {DEFAULTS} SELECT study, target, scratch, seed, recipe "
+    "best": f"WITH {TRIED}, {TUNED} SELECT study, source, target, scratch, recipe FROM best_elr",
+    "tuned": f"WITH {TRIED}, {TUNED} SELECT study, source, target, scratch, seed, recipe "
+    "FROM tuned",
+    "defaults": f"WITH {TRIED}, {DEFAULTS} SELECT study, target, scratch, seed, recipe "
     "FROM defaults",
-    "at each rate": f"WITH {GRID}, {best('chosen', 'momentum', 'elr')} "
+    "at each rate": f"WITH {TRIED}, {best('chosen', 'momentum', 'elr')} "
     "SELECT study, source, target, scratch, momentum, elr, recipe FROM chosen",
-    "by seed": f"WITH {GRID}, {best('own', 'seed', among='grid')} "
+    "by seed": f"WITH {TRIED}, {best('own', 'seed', among='grid')} "
     "SELECT study, source, target, scratch, seed, recipe FROM own",
-    "sides": f"WITH {GRID}, {SIDES} SELECT source, target, side FROM sides",
+    "sides": f"WITH {TRIED}, {SIDES} SELECT source, target, side FROM sides",
 }
 
 
