@@ -6,7 +6,8 @@ which both have moved, and with plain momentum SGD: Adam's steps do not scale wi
 """
 
 from fastpipe.reporting.claims.claim import Claim, Part
-from fastpipe.reporting.claims.compared import COMPARED, NEAR_ZERO_HEAD, equal_but
+from fastpipe.reporting.claims.compared import COMPARED, NEAR_ZERO_HEAD
+from fastpipe.reporting.recipes import equal_but
 from fastpipe.reporting.statistics import ExactCheck, Slope
 
 __all__ = ["CLAIM"]

@@ -1,7 +1,8 @@
 """A15: fan-out initialisation is worse than fan-in (FAST, footnote 20)."""
 
 from fastpipe.reporting.claims.claim import Claim, Part
-from fastpipe.reporting.claims.compared import COMPARED, equal_but
+from fastpipe.reporting.claims.compared import COMPARED
+from fastpipe.reporting.recipes import equal_but
 from fastpipe.reporting.statistics import PairedDifference
 
 __all__ = ["CLAIM"]

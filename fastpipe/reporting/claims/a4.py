@@ -1,7 +1,8 @@
 """A4: keeping a random head fixed slows convergence (FAST, section 6.3)."""
 
 from fastpipe.reporting.claims.claim import Claim, Part
-from fastpipe.reporting.claims.compared import COMPARED, equal_but
+from fastpipe.reporting.claims.compared import COMPARED
+from fastpipe.reporting.recipes import equal_but
 from fastpipe.reporting.statistics import PairedDifference
 
 __all__ = ["CLAIM"]

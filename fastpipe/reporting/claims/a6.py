@@ -6,7 +6,8 @@ arm with α = β = c must exist. Figures 8 and 9 have it so: c appears wherever 
 """
 
 from fastpipe.reporting.claims.claim import Claim, Part
-from fastpipe.reporting.claims.compared import COMPARED, NEAR_ZERO_HEAD, equal_but
+from fastpipe.reporting.claims.compared import COMPARED, NEAR_ZERO_HEAD
+from fastpipe.reporting.recipes import equal_but
 from fastpipe.reporting.statistics import PairedDifference
 
 __all__ = ["CLAIM"]

@@ -5,8 +5,8 @@ paper's Tables 2 and 3.
 """
 
 from fastpipe.reporting.claims.claim import Claim, Part
-from fastpipe.reporting.claims.compared import equal_but
 from fastpipe.reporting.grids import DEFAULTS, TRIED
+from fastpipe.reporting.recipes import equal_but
 from fastpipe.reporting.statistics import PairSlope
 
 __all__ = ["CLAIM"]

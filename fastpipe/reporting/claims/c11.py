@@ -4,9 +4,9 @@ The strongest policy is `crop: resized`, the weakest `crop: none`.
 """
 
 from fastpipe.reporting.claims.claim import Claim, Part
-from fastpipe.reporting.claims.compared import equal_but
 from fastpipe.reporting.claims.sides import SIDE_MEANS
 from fastpipe.reporting.grids import TRIED
+from fastpipe.reporting.recipes import equal_but
 from fastpipe.reporting.statistics import Interaction
 
 __all__ = ["CLAIM"]

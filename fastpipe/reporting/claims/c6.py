@@ -1,8 +1,8 @@
 """C6: BatchNorm's momentum does not matter from 0.9 on (hyperparameters, appendix C)."""
 
 from fastpipe.reporting.claims.claim import Claim, Part
-from fastpipe.reporting.claims.compared import equal_but
 from fastpipe.reporting.grids import TRIED
+from fastpipe.reporting.recipes import equal_but
 from fastpipe.reporting.statistics import Equivalence
 
 __all__ = ["CLAIM"]

@@ -3,7 +3,9 @@
 Claims choose arms by recipe fields and roles, never by label, so they work for any study.
 """
 
-__all__ = ["COMPARED", "NEAR_ZERO_HEAD", "SIGMA_ENDS", "equal_but"]
+from fastpipe.reporting.recipes import equal_but
+
+__all__ = ["COMPARED", "NEAR_ZERO_HEAD", "SIGMA_ENDS"]
 
 COMPARED = """
     compared AS (
@@ -22,24 +24,6 @@ COMPARED = """
 
 NEAR_ZERO_HEAD = "(head_init = 'zeros' OR (head_init = 'normal' AND head_sigma <= 1e-6))"
 """W(0) so close to zero that the paper's first-step theory holds."""
-
-_FIELDS = (
-    "alpha", "beta", "head_init", "head_sigma", "head_bias", "body_mode", "warmup",
-    "warmup_patience", "warmup_gain", "optimiser", "momentum", "momentum_form", "weight_decay",
-    "effective_weight_decay", "head_weight_decay", "regulariser", "decayed", "decay_form",
-    "bn_momentum", "schedule", "milestones", "decay_factor", "protocol",
-    "steps", "batch_size", "batches", "flip", "crop", "colour_jitter",
-)  # fmt: skip
-
-
-def equal_but(*fields: str) -> str:
-    """An SQL value that two recipes share if they agree in all but these fields."""
-    unknown = set(fields) - set(_FIELDS)
-    if unknown:
-        raise ValueError(f"recipes have no field {', '.join(sorted(unknown))}")
-    kept = [field for field in _FIELDS if field not in fields]
-    return f"struct_pack({', '.join(f'{field} := {field}' for field in kept)})"
-
 
 SIGMA_ENDS = f"""
     {COMPARED},

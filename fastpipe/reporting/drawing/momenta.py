@@ -1,14 +1,15 @@
 """Runs that differ in momentum, weight decay and batch size only (Li et al. 2020, Figs 1 and 7)."""
 
 from fastpipe.reporting.drawing.text import number
+from fastpipe.reporting.recipes import equal_but
 from fastpipe.reporting.tables import Row
 
 __all__ = ["MOMENTA", "REST", "SEVERAL_MOMENTA", "momenta_title"]
 
-REST = """row(optimiser, decay_form, regulariser, head_weight_decay, decayed, bn_momentum,
-    head_init, body_mode, warmup, schedule, milestones, decay_factor, protocol, batches, flip, crop,
-    colour_jitter, steps)::VARCHAR"""
-"""What such runs share, as a text."""
+REST = equal_but(
+    "alpha", "beta", "momentum", "weight_decay", "effective_weight_decay", "batch_size"
+)
+"""What such runs share."""
 
 _CELL = 'study, source, epoch, target, alpha, "lambda", batch_size'
 

@@ -7,6 +7,7 @@ What is shown of the variants that validation prefers is their test error. Effec
 from collections.abc import Sequence
 
 from fastpipe.reporting.grids import OWN_GRID, PLACE, best
+from fastpipe.reporting.recipes import equal_but
 from fastpipe.reporting.tables import Row
 
 __all__ = ["IN_ORDER", "NEAR_DEFAULT", "PANEL", "VARIANTS", "best_by", "by_place", "start_title"]
@@ -25,11 +26,11 @@ variants AS (
 )"""
 """`variants`: one row for each recipe on each pair of a study, means over seeds."""
 
+_OTHERS = equal_but("alpha", "beta", "momentum", "weight_decay", "effective_weight_decay")
+
 NEAR_DEFAULT = f"""{VARIANTS},
 others AS (
-    SELECT recipe, struct_pack(*COLUMNS(* EXCLUDE (
-        recipe, alpha, beta, momentum, weight_decay, effective_weight_decay, elr, "lambda"
-    ))) AS rest
+    SELECT recipe, {_OTHERS} AS rest
     FROM recipes
 ),
 defaults AS (

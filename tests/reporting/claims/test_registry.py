@@ -7,9 +7,9 @@ import pytest
 from fastpipe.config.checks import CLAIMS as CLAIM_FILES
 from fastpipe.config.recipe import Recipe
 from fastpipe.errors import UserError
-from fastpipe.reporting.claims.compared import _FIELDS, equal_but
 from fastpipe.reporting.claims.registry import CLAIMS
 from fastpipe.reporting.claims.verdicts import chosen_claims
+from fastpipe.reporting.recipes import _FIELDS, equal_but
 
 
 def test_all_of_the_first_paper_in_order():
