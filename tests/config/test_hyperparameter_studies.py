@@ -72,9 +72,7 @@ def test_the_demo_spans_pairs_sources_and_targets(plan):
         assert all(recipe.alpha == recipe.beta for recipe in own)
 
 
-@pytest.mark.parametrize(
-    ("study", "arm"), [("hp-grid", "grid"), ("hp-grid", "grid-low"), ("hp-backbones", "backbones")]
-)
+@pytest.mark.parametrize(("study", "arm"), [("hp-grid", "grid"), ("hp-backbones", "backbones")])
 def test_the_papers_grid(plan, study, arm):
     by_target: dict[str, set] = {}
     for one in runs(plan, f"{study}-paper", arm):
