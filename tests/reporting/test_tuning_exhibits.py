@@ -144,10 +144,10 @@ class TestEach:
 def test_lines_of_momenta(tuning):
     rows = runs(tuning, "hp-momentum")
     panels = {panel.id: panel for panel in figure(tuning, "C-F1").panels}
-    assert sorted(panels) == ["C-F1-mnist-turned-a-10-0.01", "C-F1-mnist-turned-a-50-0.01",
-                              "C-F1-mnist-turned-b-50-0.005"]  # fmt: skip
+    assert sorted(panels) == ["C-F1-mnist-turned-a-10-0.03", "C-F1-mnist-turned-a-50-0.03",
+                              "C-F1-mnist-turned-b-50-0.001"]  # fmt: skip
     for size in (10, 50):
-        drawn = data(panels[f"C-F1-mnist-turned-a-{size}-0.01"])
+        drawn = data(panels[f"C-F1-mnist-turned-a-{size}-0.03"])
         assert len(drawn) == 15
         for point in drawn:
             own = [row for row in rows if row["batch_size"] == size
@@ -162,7 +162,7 @@ def test_lines_of_momenta(tuning):
 def test_learning_rates_come_from_the_grid_of_the_same_pair(tuning):
     rows = [row for row in runs(tuning, "hp-grid")
             if (row["source"], row["target"], row["lambda"])
-            == ("hp-mnist", "mnist-turned", 0.005)]  # fmt: skip
+            == ("hp-mnist", "mnist-turned", 0.001)]  # fmt: skip
     (panel,) = [one for one in figure(tuning, "C-F1").panels if "-b-" in one.id]
     assert len(data(panel)) == 10
     for point in data(panel):
@@ -174,9 +174,9 @@ def test_learning_rates_come_from_the_grid_of_the_same_pair(tuning):
 def test_curves_of_momenta(tuning):
     panels = {panel.id: panel for panel in figure(tuning, "C-F7").panels}
     assert len(panels) == 6
-    drawn = data(panels["C-F7-mnist-turned-50-0.0005-0.01"])
+    drawn = data(panels["C-F7-mnist-turned-50-0.001-0.03"])
     (recipe,) = {row["recipe"] for row in runs(tuning, "hp-momentum") if row["momentum"] == 0.8
-                 and row["lambda"] == 0.0005 and row["batch_size"] == 50}  # fmt: skip
+                 and row["lambda"] == 0.001 and row["batch_size"] == 50}  # fmt: skip
     checked = [row for row in tuning.rows("FROM validations") if row["recipe"] == recipe]
     losses = [row for row in tuning.rows("FROM steps") if row["recipe"] == recipe]
     points = sorted({row["step"] for row in checked})
@@ -212,13 +212,14 @@ def test_normalised_terms(tuning):
     for panel, kind in zip(figure(tuning, "C-F6").panels, ("l2", "l2-sp"), strict=True):
         for target in INVENTED.TARGETS:
             own = best([r for r in rows if (r["target"], r["regulariser"]) == (target, kind)])
-            for step in (8, 75, 150):
+            first_step = min(key[-1] for key in looked if key[3] == own[0]["recipe"])
+            for step in (6, 60, 120):
                 ratios = []
                 for run in own:
                     key = (*(run[name] for name in PAIR), run["recipe"], run["seed"])
                     now, head = looked[*key, step], heads[*key, step]
                     if kind == "l2":
-                        first = looked[*key, 8]["body_norm"] ** 2 + heads[*key, 8] ** 2
+                        first = looked[*key, first_step]["body_norm"] ** 2 + heads[*key, first_step] ** 2
                         ratios.append((now["body_norm"] ** 2 + head**2) / first)
                     else:
                         term = run["lambda"] * now["body_distance"] ** 2 + 0.01 * head**2
@@ -256,7 +257,7 @@ def test_table_of_policies(tuning):
 
 def test_curves_of_policies_at_the_ends_and_between(tuning, altered_tuning):
     ends = {panel.title for panel in figure(tuning, "C-F11").panels}
-    assert ends == {f"{target}: m = {m}, η = 0.01" for m in ("0.9", "0")
+    assert ends == {f"{target}: m = {m}, η = 0.03" for m in ("0.9", "0")
                     for target in ("mnist-few", "fashion-turned")}  # fmt: skip
     between = {panel.title for panel in figure(tuning, "C-F12").panels}
     assert len(between) == 10 and not ends & between
@@ -287,8 +288,8 @@ def test_default_and_tuned(tuning):
                 for row in (scratch if start == "from scratch" else grid)
                 if row["target"] == target and start in ("from scratch", f"from {row['source']}")
             ]
-            default = {"alpha": 0.1, "lambda": 0.005, "momentum": 0.9} if own[0]["epoch"] == 0 \
-                else {"alpha": 0.01, "lambda": 0.005, "momentum": 0.9}  # fmt: skip
+            default = {"alpha": 0.1, "lambda": 0.001, "momentum": 0.9} if own[0]["epoch"] == 0 \
+                else {"alpha": 0.03, "lambda": 0.001, "momentum": 0.9}  # fmt: skip
             if settings == "tuned":
                 own = best(own)
             else:
@@ -299,6 +300,6 @@ def test_default_and_tuned(tuning):
 def test_curves_from_scratch(tuning):
     panels = figure(tuning, "C-F13").panels
     assert len(panels) == 14
-    assert {row["line"] for row in data(panels[0])} == {"η = 0.01", "η = 0.03", "η = 0.1",
-                                                       "η = 0.3"}  # fmt: skip
-    assert {row["step"] for row in data(panels[0])} == {15 * k for k in range(1, 21)}
+    assert {row["line"] for row in data(panels[0])} == {"η = 0.03", "η = 0.1", "η = 0.3",
+                                                       "η = 1"}  # fmt: skip
+    assert {row["step"] for row in data(panels[0])} == {12 * k for k in range(1, 21)}
