@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fastpipe.advice.evaluation import advice_rows
+from fastpipe.advice.grid import GRID_QUERY
 from fastpipe.cli import HOME, main
 from fastpipe.config.load import load
 from fastpipe.config.names import WORK, Snapshot, dataset_folder, study_folder
@@ -154,10 +156,36 @@ def test_the_recipe_can_be_pasted(run, tmp_path):
     assert (recipe.optimiser, recipe.steps) == ("nesterov", 150)
 
 
+def rename_a_to_tiny(database: duckdb.DuckDBPyConnection) -> None:
+    for table in ("arms", "similarity", "runs", "advice"):
+        database.execute(f"UPDATE {table} SET target = 'tiny' WHERE target = 'a'").fetchall()
+
+
+@pytest.mark.parametrize("change", ["val_top1 = 1 - val_top1", "final_top1 = 1 - final_top1"])
+def test_nothing_of_a_left_out_target_is_known(run, workplace, tmp_path, change):
+    """Neither the advice nor what it is said to be worth may depend on its accuracies."""
+    written = []
+    for changed in (False, True):
+        with duckdb.connect(str(workplace / study_folder("grid") / "study.duckdb")) as database:
+            if changed:
+                database.execute(f"UPDATE runs SET {change} WHERE target = 'tiny'").fetchall()
+            else:
+                rename_a_to_tiny(database)
+            rows = database.sql(GRID_QUERY).to_arrow_table().to_pylist()
+            database.execute("DELETE FROM advice").fetchall()
+            database.executemany(
+                f"INSERT INTO advice VALUES ({', '.join('?' * 15)})",
+                [list(row.values()) for row in advice_rows(rows)],
+            )  # as `collect` would have filled it
+        code, _, err = run("--source", "src", "--dataset", "tiny", "--out", str(tmp_path))
+        assert code == 0, err
+        written.append([(tmp_path / f"advice.{kind}").read_bytes() for kind in ("json", "html")])
+    assert written[0] == written[1]
+
+
 def test_a_reference_target_is_left_out(run, workplace):
     with duckdb.connect(str(workplace / study_folder("grid") / "study.duckdb")) as database:
-        for table in ("arms", "similarity", "runs", "advice"):
-            database.execute(f"UPDATE {table} SET target = 'tiny' WHERE target = 'a'")
+        rename_a_to_tiny(database)
     code, out, err = run("--source", "src", "--dataset", "tiny")
     assert code == 0, err
     assert "tiny is a target of grid itself: it is left out" in out
