@@ -77,8 +77,8 @@ def test_regrets_are_means_over_pairs(opened):
 
 def test_what_the_rules_make_of_the_papers_own_table():
     right = {one.rule: one.right for one in score_table() if one.column == "all"}
-    assert f"the paper’s rule in {right['nearest']} of 40" in EXHIBITS["advice"].paper
-    assert f"falling line in {right['regression']} of 40" in EXHIBITS["advice"].paper
+    assert f"the paper’s rule in {right['nearest']} of 35" in EXHIBITS["advice"].paper
+    assert f"falling line in {right['regression']} of 35" in EXHIBITS["advice"].paper
 
 
 def test_the_summary_says_if_advice_is_no_better(opened):
