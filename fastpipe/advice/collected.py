@@ -53,10 +53,12 @@ def knowledge(plan: Plan, source: str, study: str | None) -> Knowledge:
     """The grid from a source with the most targets, of one study or of all that are collected.
 
     Raises:
-        UserError: there is no such source or study, or no grid from the source; names the studies
-            to run.
+        UserError: there is no such source or study, the source has no dataset, or there is no
+            grid from it; names the studies to run.
     """
     _require(source, plan.config.sources, "source")
+    if plan.config.sources[source].dataset is None:
+        raise UserError(_WITHOUT_DATASET.format(source=source))
     if study is not None:
         _require(study, plan.targets, "study")
     found = [
@@ -68,6 +70,14 @@ def knowledge(plan: Plan, source: str, study: str | None) -> Knowledge:
     if not found:
         raise UserError(_nothing(plan, source, study))
     return max(found, key=lambda one: (len(one.grid.targets), len(one.grid.points)))
+
+
+_WITHOUT_DATASET = (
+    "source {source} has no `dataset`, and similarity compares your images with those that the "
+    "source was trained on. Declare these images (or a sample of them, for example a folder with "
+    "some of each class) in `datasets`, name that as the `dataset` of {source}, and run a study "
+    "with a grid from it; or advise from another source."
+)
 
 
 def _require(name: str, known: Iterable[str], what: str) -> None:

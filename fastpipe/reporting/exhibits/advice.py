@@ -55,7 +55,7 @@ _DRAWN = ("nearest", "regression")
 _TITLE = "effective learning rate η / (1 − m) (log scale)"
 _TOOLTIP = [
     alt.Tooltip("target:N", title="target"),
-    alt.Tooltip("similarity:Q", title="similarity", format=".3f"),
+    alt.Tooltip("similarity:Q", title="similarity", format=".4f"),
     alt.Tooltip("rule:N", title="predicted by"),
     alt.Tooltip("range:N", title="predicted range"),
     alt.Tooltip("best:N", title="best rate of the full grid"),
@@ -71,7 +71,7 @@ def _drawn(row: Row) -> Row:
     return {
         "target": row["target"],
         "predictor": row["predictor"],
-        "label": f"{row['target']} ({row['similarity']:.3f})",
+        "label": f"{row['target']} ({row['similarity']:.4f})",
         "rule": PREDICTORS[row["predictor"]],
         "range": f"{_rate(row['low'])} – {_rate(row['high'])}",
         "best": _rate(row["best_elr"]),
@@ -174,7 +174,8 @@ def _on_table_4() -> str:
         for rule, one in scores.items()
     ]
     return (
-        "On its numbers, each target left out in turn, the best rate lies in the predicted range "
+        "On its numbers (without the JFT features, which have no rates of their own), each target "
+        "left out in turn, the best rate lies in the predicted range "
         f"for {', '.join(parts[:-1])} and {parts[-1]}."
     )
 
