@@ -34,22 +34,16 @@ def _extrapolated(grid: Grid, similarity: float) -> list[str]:
 
 def _at_the_edge(grid: Grid) -> list[str]:
     best = grid.best_elrs()
-    found = [
-        target
-        for target, elr in zip(grid.targets, best, strict=True)
-        if np.isclose(elr, grid.span).any()
-    ]
+    found = [target for target, elr in zip(grid.targets, best, strict=True) if elr in grid.span]
     low, high = grid.span
     return _about(
-        found, f"best rate is an end of the grid ({low:g} or {high:g}): it may lie beyond"
+        found, f"is an end of the grid ({low:g} or {high:g}); a better one may lie beyond"
     )
 
 
 def _undecided(grid: Grid) -> list[str]:
     found = [target for place, target in enumerate(grid.targets) if not _decided(grid, place)]
-    return _about(
-        found, "best rate is no better than the second best within the noise of its seeds"
-    )
+    return _about(found, "is no better than the second best, within the noise of seeds")
 
 
 def _decided(grid: Grid, place: int) -> bool:
@@ -63,4 +57,4 @@ def _decided(grid: Grid, place: int) -> bool:
 
 
 def _about(targets: Sequence[str], what: str) -> list[str]:
-    return [f"Caution: of {', '.join(targets)} the {what}."] if targets else []
+    return [f"Caution: the best rate of {', '.join(targets)} {what}."] if targets else []

@@ -65,7 +65,7 @@ def _summary(advice: Advice) -> list[Paragraph]:
             f"{nearest['target']} ({nearest['similarity']:.4f}), whose best effective learning "
             f"rate is {power(nearest['elr'])}. {advice.preparation}"
         )),
-        *[Paragraph("Cautions", escape(" ".join(advice.cautions))) for _ in advice.cautions[:1]],
+        *[Paragraph("Beware", escape(one.removeprefix("Caution: "))) for one in advice.cautions],
         Paragraph("Range of effective learning rates", escape(f"{ranges}.")),
         Paragraph("Recipe", escape(
             f"By {PREDICTORS[advice.rule]}, whatever the regrets of both rules: {settings}."

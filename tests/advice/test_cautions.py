@@ -23,7 +23,11 @@ def with_gains(grid: Grid, target: int, gains: list[float]) -> Grid:
 def about(grid: Grid, what: str) -> list[str]:
     """Targets of the caution with these words."""
     found = [one for one in cautions(grid, 0.8) if what in one]
-    return found[0].removeprefix("Caution: of ").split(" the best")[0].split(", ") if found else []
+    return (
+        found[0].removeprefix("Caution: the best rate of ").split(" is ")[0].split(", ")
+        if found
+        else []
+    )
 
 
 def test_a_best_rate_at_the_end_of_the_grid(grid):
