@@ -276,6 +276,9 @@ def advise(
     out: Annotated[
         Path | None, typer.Option(help="Folder to write; default: results/advice/<dataset>.")
     ] = None,
+    skip_corrupt: Annotated[
+        bool, typer.Option("--skip-corrupt", help="Leave out images of the folder that are broken.")
+    ] = False,
     configfile: ConfigFile = None,
 ) -> None:
     """Which learning rate do my images need? From their similarity to the source, and a grid."""
@@ -285,7 +288,10 @@ def advise(
     config = load(configuration_files(HOME, configfile or []))
     from fastpipe.advice.command import give_advice
 
-    give_advice(config, source, images=images, dataset=dataset, study=study, out=out)
+    give_advice(
+        config, source, images=images, dataset=dataset, study=study, out=out,
+        skip_corrupt=skip_corrupt,
+    )  # fmt: skip
 
 
 @app.command()

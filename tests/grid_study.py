@@ -27,8 +27,9 @@ def arm_name(lr: float, momentum: float, decay: float) -> str:
 
 
 def write_grid_study(
-    path: Path, *, slope: float = 10.0, exhibits: tuple = ("advice",), claims: tuple = ("C8",)
-) -> Path:
+    path: Path, *, slope: float = 10.0, default: tuple = DEFAULT,
+    exhibits: tuple = ("advice",), claims: tuple = ("C8",),
+) -> Path:  # fmt: skip
     """Write the database; log10 of the best rate falls by `slope` per unit of similarity."""
     points = list(itertools.product(RATES, MOMENTA, DECAYS))
     noise = np.random.default_rng(4)
@@ -40,7 +41,7 @@ def write_grid_study(
             who | {"distance": distance, "similarity": alike - shift, "gamma": 0.01,
                    "source_classes": 10, "target_classes": 10}
         )  # fmt: skip
-        for position, point in enumerate([DEFAULT, *points]):
+        for position, point in enumerate([default, *points]):
             label, role = ("default", "baseline") if not position else (arm_name(*point), "other")
             arm = {"study": STUDY, "position": position, "arm": label, "role": role}
             arms.append(arm | who | {"recipe": _recipe(*point), "seeds": list(SEEDS)})

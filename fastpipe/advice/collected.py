@@ -1,14 +1,16 @@
-"""Which collected study knows a source: its grid, what its advice was worth, its recipes."""
+"""Which collected study knows a source: its grid, what its advice is worth, its recipes."""
 
 import dataclasses
+import functools
 import tempfile
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
+from fastpipe.advice.evaluation import leave_one_out
 from fastpipe.advice.grid import FEWEST_RATES, FEWEST_TARGETS, GRID_QUERY, Grid, grids
 from fastpipe.config.names import study_folder
 from fastpipe.config.plan import Plan
@@ -25,35 +27,57 @@ class Knowledge:
     study: str
     """The target whose `study.duckdb` was read."""
     grid: Grid
-    rows: list[dict[str, Any]]
-    """Table `advice` of the grid's study, all sources."""
+    others: tuple[Grid, ...]
+    """The grids of the same study from its other sources."""
     recipes: dict[str, dict[str, Any]]
     """Row of table `recipes`, by name."""
+    scores: list[dict[str, Any]]
+    """Rows of table `scores` of the grid's snapshot and targets; none if the study has none."""
+
+    @functools.cached_property
+    def rows(self) -> list[dict[str, Any]]:
+        """Every target of every grid left out once, as in table `advice`."""
+        return [asdict(one) for grid in (self.grid, *self.others) for one in leave_one_out(grid)]
 
     def without(self, target: str) -> "Knowledge":
-        """The same without a target, for advice on that very target."""
-        return dataclasses.replace(self, grid=self.grid.without(target))
+        """The same as if a target had never been tried, for advice on that very target."""
+        return dataclasses.replace(
+            self,
+            grid=self.grid.without(target),
+            others=tuple(g.without(target) if target in g.targets else g for g in self.others),
+            scores=[row for row in self.scores if row["target"] != target],
+        )
 
 
 def knowledge(plan: Plan, source: str, study: str | None) -> Knowledge:
     """The grid from a source with the most targets, of one study or of all that are collected.
 
     Raises:
-        UserError: there is no such source or study, or no grid from the source; names the studies
-            to run.
+        UserError: there is no such source or study, the source has no dataset, or there is no
+            grid from it; names the studies to run.
     """
     _require(source, plan.config.sources, "source")
+    if plan.config.sources[source].dataset is None:
+        raise UserError(_WITHOUT_DATASET.format(source=source))
     if study is not None:
         _require(study, plan.targets, "study")
     found = [
-        Knowledge(name, grid, rows, recipes)
+        one
         for name in ([study] if study else plan.targets)
-        for grid, rows, recipes in _grids_of(study_folder(name) / "study.duckdb")
-        if grid.source == source
+        for one in _all_known(name)
+        if one.grid.source == source
     ]
     if not found:
         raise UserError(_nothing(plan, source, study))
     return max(found, key=lambda one: (len(one.grid.targets), len(one.grid.points)))
+
+
+_WITHOUT_DATASET = (
+    "source {source} has no `dataset`, and similarity compares your images with those that the "
+    "source was trained on. Declare these images (or a sample of them, for example a folder with "
+    "some of each class) in `datasets`, name that as the `dataset` of {source}, and run a study "
+    "with a grid from it; or advise from another source."
+)
 
 
 def _require(name: str, known: Iterable[str], what: str) -> None:
@@ -61,23 +85,29 @@ def _require(name: str, known: Iterable[str], what: str) -> None:
         raise UserError(f"there is no {what} {name!r}. There are: {', '.join(sorted(known))}.")
 
 
-def _grids_of(database: Path) -> list[tuple[Grid, list[dict[str, Any]], dict[str, dict[str, Any]]]]:
+def _all_known(name: str) -> list[Knowledge]:
+    database = study_folder(name) / "study.duckdb"
     if not database.is_file():
         return []
     with tempfile.TemporaryDirectory() as scratch:
         try:
             with Tables(database, Path(scratch)) as tables:
                 found = grids(tables.rows(GRID_QUERY))
-                advice = tables.rows("FROM advice")
                 recipes = {row["recipe"]: row for row in tables.rows("FROM recipes")}
+                scores = tables.rows("FROM scores")
         except duckdb.Error as error:
             raise UserError(
                 f"{database} cannot be read ({str(error).splitlines()[0]}). "
-                f"Run snakemake {database.parent.name} to make it again."
+                f"Run snakemake {name} to make it again."
             ) from None
     return [
-        (grid, [row for row in advice if row["study"] == grid.study], recipes) for grid in found
-    ]
+        Knowledge(
+            name, grid, tuple(g for g in found if g.study == grid.study and g is not grid), recipes,
+            [row for row in scores if (row["source"], row["epoch"]) == (grid.source, grid.epoch)
+             and row["target"] in grid.targets],
+        )
+        for grid in found
+    ]  # fmt: skip
 
 
 def _nothing(plan: Plan, source: str, study: str | None) -> str:

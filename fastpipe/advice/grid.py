@@ -1,5 +1,6 @@
 """A grid searched on several targets from one source: what advice learns from."""
 
+import dataclasses
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,8 @@ GRID_QUERY = f"""
     WITH {OWN_GRID}
     SELECT study, source, epoch, target, arm, bool_or(is_default) AS is_default,
         min(place) AS place, recipe, elr, momentum, "lambda" AS weight_decay, similarity,
-        round(avg(val_top1), 9) AS val, avg(final_top1) AS test
+        round(avg(val_top1), 9) AS val, avg(final_top1) AS test,
+        list(seed ORDER BY seed) AS seeds, list(val_top1 ORDER BY seed) AS vals
     FROM grid JOIN similarity USING (source, epoch, target)
     WHERE NOT scratch AND elr > 0
     GROUP BY ALL
@@ -66,6 +68,9 @@ class Grid:
     """float64 [targets, points]: test accuracy [fraction], mean over seeds."""
     recipes: tuple[tuple[str, ...], ...]
     """Name of the recipe variant of each point, by target."""
+    by_seed: np.ndarray
+    """float64 [targets, points, seeds]: validation accuracy of each run [fraction]; NaN where there
+    is none."""
 
     @property
     def elrs(self) -> np.ndarray:
@@ -84,14 +89,15 @@ class Grid:
             ValueError: it is not among the targets.
         """
         place = self.targets.index(target)
-        return type(self)(
-            self.study, self.source, self.epoch, self.points, self.default,
-            self.targets[:place] + self.targets[place + 1 :],
-            np.delete(self.similarity, place),
-            np.delete(self.val, place, axis=0),
-            np.delete(self.test, place, axis=0),
-            self.recipes[:place] + self.recipes[place + 1 :],
-        )  # fmt: skip
+        return dataclasses.replace(
+            self,
+            targets=self.targets[:place] + self.targets[place + 1 :],
+            similarity=np.delete(self.similarity, place),
+            val=np.delete(self.val, place, axis=0),
+            test=np.delete(self.test, place, axis=0),
+            recipes=self.recipes[:place] + self.recipes[place + 1 :],
+            by_seed=np.delete(self.by_seed, place, axis=0),
+        )
 
     def best(self, target: int, among: Sequence[int] | None = None) -> int:
         """Place of the point with the best validation accuracy on a target.
@@ -174,7 +180,15 @@ def _grid(
         study, source, epoch, points, defaults[0], tuple(targets), table("similarity")[:, 0],
         table("val"), table("test"),
         tuple(tuple(by_target[target][arm]["recipe"] for arm in arms) for target in targets),
+        _by_seed([[by_target[target][arm] for arm in arms] for target in targets]),
     )  # fmt: skip
+
+
+def _by_seed(rows: Sequence[Sequence[Mapping[str, Any]]]) -> np.ndarray:
+    runs = [[dict(zip(row["seeds"], row["vals"], strict=True)) for row in own] for own in rows]
+    seeds = sorted({seed for own in runs for run in own for seed in run})
+    values = [[[run.get(seed) for seed in seeds] for run in own] for own in runs]
+    return np.array(values, dtype=float)  # None becomes NaN
 
 
 def _point(row: Mapping[str, Any]) -> Point:

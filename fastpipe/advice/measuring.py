@@ -1,4 +1,4 @@
-"""The similarity of a user's images to a source, by the stages that measure it for studies.
+"""Similarity and scores of a user's images, by the stages that measure them for studies.
 
 Results land in the results tree under the identities that the graph would give them, so nothing is
 computed twice.
@@ -8,6 +8,7 @@ import dataclasses
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from fastpipe.audit import State, audit
 from fastpipe.config.config import Config
@@ -16,15 +17,31 @@ from fastpipe.config.names import WORK, Snapshot, dataset_folder, features_folde
 from fastpipe.config.plan import Job, Plan
 from fastpipe.errors import UserError
 
-__all__ = ["measure_similarity", "with_folder"]
+__all__ = ["Measured", "measure", "preparation", "with_folder"]
 
 Progress = Callable[[str], None]
 
+PREPARED = ("size", "channels", "aspect", "view", "margin")
+"""Fields of a dataset that say what an image becomes. Not `transforms`: a source trained on images
+turned upside down is not to be shown the user's upside down."""
 
-def with_folder(config: Config, source: str, images: Path) -> tuple[Config, str]:
+
+class Measured(NamedTuple):
+    """What features tell of a target."""
+
+    similarity: float
+    """exp(−γ d)."""
+    scores: dict[str, float]
+    """Scores of transferability, by name; larger is better."""
+
+
+def with_folder(
+    config: Config, source: str, images: Path, skip_corrupt: bool = False
+) -> tuple[Config, str]:
     """The configuration with a dataset entry for a folder of images, and the entry's name.
 
-    Size and channels are those of the source's own dataset.
+    Images are prepared as the source's own were (`PREPARED`); unreadable ones stop the
+    preparation, or are left out with `skip_corrupt`.
 
     Raises:
         UserError: the folder does not exist or has no folders of classes.
@@ -37,17 +54,40 @@ def with_folder(config: Config, source: str, images: Path) -> tuple[Config, str]
     own = config.datasets[config.sources[source].dataset]
     entry = Dataset(
         providers=(FolderProvider(kind="folder", path=str(folder)),),
-        size=own.size,
-        channels=own.channels,
+        skip_corrupt=skip_corrupt,
+        **{name: getattr(own, name) for name in PREPARED},
     )
     name = f"advise-{hashlib.sha256(entry.model_dump_json().encode()).hexdigest()[:12]}"
     return dataclasses.replace(config, datasets=config.datasets | {name: entry}), name
 
 
-def measure_similarity(
+def preparation(config: Config, dataset: str, source: str | None) -> str:
+    """How images are prepared, in a line or two.
+
+    Args:
+        config: the configuration.
+        dataset: name of the dataset.
+        source: whose own images theirs are prepared like; None for a declared dataset.
+    """
+    own = config.datasets[dataset]
+    colour = "grey" if own.channels == 1 else "colour"
+    view = f", of which networks see {own.view}" if own.view else ""
+    said = (
+        f"Images are prepared as {own.size} × {own.size} pixels{view}, {colour}, aspect "
+        f"{own.aspect}, margin {own.margin}"
+    )
+    if source is None:
+        return f"{said}, as {dataset} is declared."
+    return (
+        f"{said}, as those of {source}.\n"
+        "If that does not suit yours, declare them as a dataset and give its name with --dataset."
+    )
+
+
+def measure(
     plan: Plan, snapshot: Snapshot, target: str, study: str, downloads: Path, progress: Progress
-) -> float:
-    """exp(−γ d) of a target and a snapshot's own dataset, in the snapshot's features.
+) -> Measured:
+    """Similarity of a target to a snapshot's own dataset, and scores, in the snapshot's features.
 
     Args:
         plan: its configuration has the target.
@@ -72,8 +112,8 @@ def measure_similarity(
     own = plan.features(snapshot, source.dataset)
     given = [plan.pretrain(snapshot), own]
     asked = [plan.prepare(target), plan.features(snapshot, target)]
-    last = plan.similarity(snapshot, target, snapshot)
-    found = audit([plan.prepare(source.dataset), *given, *asked, last])
+    asked += [plan.similarity(snapshot, target, snapshot), plan.scores(snapshot, target)]
+    found = audit([plan.prepare(source.dataset), *given, *asked])
     found.refuse_damage()
     for job in given:
         if found.state(job) is not State.CURRENT:
@@ -81,14 +121,18 @@ def measure_similarity(
                 f"{job.folder} is {found.state(job).value}: settings or code have changed since "
                 f"{study} was run. Run snakemake {study} again."
             )
-    for job in (*asked, last):
+    for job in asked:
         if found.state(job) is State.CURRENT:
             progress(f"{job.stage}: done before")
         else:
             progress(f"{job.stage} …")
             _run(job, snapshot, source.dataset, target, downloads)
-    table = pq.read_table(last.folder / "similarity.parquet", columns=["similarity"])
-    return float(table["similarity"][0].as_py())
+    *_, similarity, scores = asked
+    alike = pq.read_table(similarity.folder / "similarity.parquet", columns=["similarity"])
+    table = pq.read_table(scores.folder / "scores.parquet").to_pylist()
+    return Measured(
+        float(alike["similarity"][0].as_py()), {row["score"]: row["value"] for row in table}
+    )
 
 
 def _run(job: Job, snapshot: Snapshot, own: str, target: str, downloads: Path) -> None:
@@ -110,6 +154,15 @@ def _run(job: Job, snapshot: Snapshot, own: str, target: str, downloads: Path) -
             FeaturesSpec.model_validate_json(job.spec),
             snapshot=snapshot_folder(snapshot),
             dataset=dataset_folder(target),
+            identity=job.identity,
+            **common,
+        )
+    elif job.stage == "scores":
+        from fastpipe.stages.scores import ScoresSpec, scores
+
+        scores(
+            ScoresSpec.model_validate_json(job.spec),
+            features=features_folder(snapshot, target),
             identity=job.identity,
             **common,
         )

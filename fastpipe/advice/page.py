@@ -12,7 +12,9 @@ from fastpipe.reporting.charts import Figure, Panel, chart_spec
 from fastpipe.reporting.drawing.arms import arm_colour
 from fastpipe.reporting.drawing.axes import Log, fraction_axis
 from fastpipe.reporting.drawing.exhibit import Exhibit
+from fastpipe.reporting.drawing.table import Table
 from fastpipe.reporting.drawing.text import power, rounded
+from fastpipe.reporting.drawing.transferability import SCORES
 from fastpipe.reporting.exhibits.advice import EXHIBIT as REGRETS
 from fastpipe.reporting.exhibits.advice import HOW_JUDGED, regret_table
 from fastpipe.reporting.page.content import figure_content
@@ -25,7 +27,7 @@ __all__ = ["advice_page"]
 
 def advice_page(advice: Advice, known: Knowledge) -> str:
     """HTML: what is advised in a few sentences, the references' curves, and the regrets."""
-    figures = [_curves(advice), _regrets(known)]
+    figures = [_curves(advice), _scores(advice), _regrets(known)]
     note = f"From study {advice.study}."
     return render_page(
         {
@@ -59,12 +61,15 @@ def _summary(advice: Advice) -> list[Paragraph]:
     )
     return [
         Paragraph("Similarity", escape(
-            f"{advice.similarity:.3f} to {advice.source}; the nearest reference is "
-            f"{nearest['target']} ({nearest['similarity']:.3f}), whose best effective learning "
-            f"rate is {power(nearest['elr'])}. {' '.join(advice.cautions)}"
+            f"{advice.similarity:.4f} to {advice.source}; the nearest reference is "
+            f"{nearest['target']} ({nearest['similarity']:.4f}), whose best effective learning "
+            f"rate is {power(nearest['elr'])}. {advice.preparation}"
         )),
+        *[Paragraph("Beware", escape(one.removeprefix("Caution: "))) for one in advice.cautions],
         Paragraph("Range of effective learning rates", escape(f"{ranges}.")),
-        Paragraph("Recipe", escape(f"By {PREDICTORS[advice.rule]}: {settings}.")),
+        Paragraph("Recipe", escape(
+            f"By {PREDICTORS[advice.rule]}, whatever the regrets of both rules: {settings}."
+        )),
         Paragraph("Worth", escape(" ".join(advice.verdict))),
     ]  # fmt: skip
 
@@ -72,7 +77,7 @@ def _summary(advice: Advice) -> list[Paragraph]:
 def _curves(advice: Advice) -> Figure:
     """Best validation accuracy against the effective rate, a line for each reference."""
     shown = advice.references[:ARM_COLOURS]
-    names = [f"{one['target']} ({one['similarity']:.3f})" for one in shown]
+    names = [f"{one['target']} ({one['similarity']:.4f})" for one in shown]
     data = [
         {"arm": name, "elr": step["elr"], "mean": rounded(step["val"]), "rate": power(step["elr"])}
         for name, one in zip(names, shown, strict=True)
@@ -105,6 +110,43 @@ def _curves(advice: Advice) -> Figure:
     spec = chart_spec(drawing.properties(height=300).to_dict(validate=False), exhibit.title, "")
     panel = Panel("references", f"from {advice.source}", spec)
     return Figure("references", exhibit, advice.study, [panel], names, names, [advice.source], None)
+
+
+def _scores(advice: Advice) -> Figure:
+    """Scores of the new images beside those of the references, the nearest first."""
+    targets = [one["target"] for one in advice.references]
+    targets = [target for target in targets if target in advice.scores[0]["references"]]
+    values = [
+        {"score": one["score"], "yours": one["value"]}
+        | {target: one["references"].get(target) for target in targets}
+        for one in advice.scores
+    ]
+    table = Table(
+        columns=["score", "yours", *targets],
+        rows=[
+            [SCORES[row["score"]], *(_score(row[name]) for name in ("yours", *targets))]
+            for row in values
+        ],
+        values=values,
+    )
+    exhibit = Exhibit(
+        id="scores",
+        short="Scores",
+        title="How well may the source serve your images?",
+        lede=(
+            "Scores of transferability of your images beside those of the references, the most "
+            "similar first. Larger is better; most also depend on the number of classes."
+        ),
+        paper="Not in the paper.",
+        here="From the source's own features of some images of each class; nothing is fine-tuned.",
+        query="", panel=(), draw=lambda rows, arms: table, absent="",
+    )  # fmt: skip
+    panel = Panel("scores", f"from {advice.source}", table)
+    return Figure("scores", exhibit, advice.study, [panel], [], [], [advice.source], None)
+
+
+def _score(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}".replace("-", "−")
 
 
 def _regrets(known: Knowledge) -> Figure:

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Regret", "in_words", "mean_regret", "of_predictor"]
+from fastpipe.reporting.statistics import PairedDifference
 
-RESAMPLES = 9_999
+__all__ = ["Regret", "in_words", "mean_regret", "of_predictor"]
 
 RIVALS = (
     (False, "default", "the default, one recipe each"),
@@ -22,12 +22,15 @@ RIVALS = (
 
 @dataclass(frozen=True)
 class Regret:
-    """Mean over source–target pairs, with its 95 % bootstrap interval over targets."""
+    """Mean over targets of their means over sources, with its 95 % Student-t interval."""
 
     mean: float
     """[fraction]"""
     low: float
     high: float
+    bootstrap_low: float | None
+    """Lower end of the 95 % BCa bootstrap interval; None with fewer than ten targets."""
+    bootstrap_high: float | None
     pairs: int
     targets: int
     tried: float
@@ -39,31 +42,30 @@ def mean_regret(
 ) -> Regret:
     """Mean of `regret` over rows of one predictor, or of its difference to another's (`minus`).
 
-    Targets are resampled, each with all its sources: pairs that share a target are not
-    independent. With a handful of targets a percentile interval is somewhat too narrow.
+    A target with all its sources is one value: pairs that share a target are not independent.
 
     Args:
         rows: one row per (source, target), with `source`, `target`, `regret` and `tried`.
         minus: rows of another predictor for the same pairs, to be subtracted.
 
     Raises:
-        ValueError: there are no rows, or the two have different pairs.
+        ValueError: there are fewer than two targets, or the two have different pairs.
     """
     rows, others = list(rows), {(row["source"], row["target"]): row["regret"] for row in minus}
-    if not rows or (others and set(others) != {(r["source"], r["target"]) for r in rows}):
-        raise ValueError("regrets need the same pairs on both sides, and at least one")
+    if others and set(others) != {(row["source"], row["target"]) for row in rows}:
+        raise ValueError("regrets need the same pairs on both sides")
     by_target: dict[str, list[float]] = defaultdict(list)
     for row in rows:
         subtracted = others.get((row["source"], row["target"]), 0.0)
         by_target[row["target"]].append(row["regret"] - subtracted)
-    sums = np.array([sum(own) for own in by_target.values()])
-    counts = np.array([len(own) for own in by_target.values()])
-    drawn = np.random.default_rng(0).integers(len(sums), size=(RESAMPLES, len(sums)))
-    means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
-    low, high = np.quantile(means, [0.025, 0.975])
+    if len(by_target) < 2:
+        raise ValueError(f"a mean regret needs two targets, not {len(by_target)}")
+    found = PairedDifference()([{"value": float(np.mean(own))} for own in by_target.values()])
     tried = float(np.mean([row["tried"] for row in rows]))
-    mean = float(sums.sum() / counts.sum())
-    return Regret(mean, float(low), float(high), len(rows), len(sums), tried)
+    return Regret(
+        found.value, found.low, found.high, found.bootstrap_low, found.bootstrap_high,
+        len(rows), len(by_target), tried,
+    )  # fmt: skip
 
 
 def of_predictor(
@@ -75,6 +77,8 @@ def of_predictor(
 
 def in_words(rows: Sequence[Mapping[str, Any]], predictor: str = "nearest") -> list[str]:
     """Whether advice is worth following, in words: a sentence for each of `RIVALS`.
+
+    "Better" and "worse" are said where the Student-t interval over targets is free of 0.
 
     Args:
         rows: table `advice` of one study.
@@ -93,7 +97,13 @@ def in_words(rows: Sequence[Mapping[str, Any]], predictor: str = "nearest") -> l
 
 
 def _sentence(how: str, against: str, gain: Regret) -> str:
-    ends = " to ".join(f"{100 * end:+.1f}" for end in (gain.low, gain.high))
+    ends = _range(gain.low, gain.high)
+    if gain.bootstrap_low is not None:
+        ends += f"; BCa {_range(gain.bootstrap_low, gain.bootstrap_high)}"
     numbers = f"{100 * gain.mean:+.1f} points ({ends})".replace("-", "−")
     word = "better than" if gain.low > 0 else "worse than" if gain.high < 0 else "no better than"
     return f"{how} it is {word} {against}: {numbers}."
+
+
+def _range(low: float, high: float) -> str:
+    return f"{100 * low:+.1f} to {100 * high:+.1f}"

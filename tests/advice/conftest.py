@@ -28,4 +28,7 @@ def grid() -> Grid:
     test = val - 0.02 + noise.normal(0, 0.004, val.shape)
     recipes = tuple(tuple(point.arm for point in points) for _ in SIMILARITY)
     default = next(i for i, point in enumerate(points) if point.elr == 0.1)
-    return Grid("s", "src", 2.0, points, default, tuple(SIMILARITY), similarity, val, test, recipes)
+    by_seed = val[..., None] + 0.001 * np.array([-1, 0, 1])
+    return Grid(
+        "s", "src", 2.0, points, default, tuple(SIMILARITY), similarity, val, test, recipes, by_seed
+    )

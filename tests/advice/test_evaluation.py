@@ -52,7 +52,7 @@ class TestLeakage:
     def test_without_removes_every_trace(self, grid):
         left = grid.without("c")
         assert left.targets == ("a", "b", "d", "e", "f")
-        for name in ("similarity", "val", "test"):
+        for name in ("similarity", "val", "test", "by_seed"):
             kept = np.delete(getattr(grid, name), 2, axis=0)
             np.testing.assert_array_equal(getattr(left, name), kept)
         assert len(left.recipes) == 5

@@ -55,7 +55,7 @@ _DRAWN = ("nearest", "regression")
 _TITLE = "effective learning rate η / (1 − m) (log scale)"
 _TOOLTIP = [
     alt.Tooltip("target:N", title="target"),
-    alt.Tooltip("similarity:Q", title="similarity", format=".3f"),
+    alt.Tooltip("similarity:Q", title="similarity", format=".4f"),
     alt.Tooltip("rule:N", title="predicted by"),
     alt.Tooltip("range:N", title="predicted range"),
     alt.Tooltip("best:N", title="best rate of the full grid"),
@@ -71,7 +71,7 @@ def _drawn(row: Row) -> Row:
     return {
         "target": row["target"],
         "predictor": row["predictor"],
-        "label": f"{row['target']} ({row['similarity']:.3f})",
+        "label": f"{row['target']} ({row['similarity']:.4f})",
         "rule": PREDICTORS[row["predictor"]],
         "range": f"{_rate(row['low'])} – {_rate(row['high'])}",
         "best": _rate(row["best_elr"]),
@@ -113,7 +113,10 @@ def _numbers(rows: Sequence[Row], name: str) -> Row:
     return {"predictor": name} | {
         f"{measure}{end}": value
         for measure, one in measures.items()
-        for end, value in (("", one.mean), ("_low", one.low), ("_high", one.high))
+        for end, value in (
+            ("", one.mean), ("_low", one.low), ("_high", one.high),
+            ("_bootstrap_low", one.bootstrap_low), ("_bootstrap_high", one.bootstrap_high),
+        )
     } | {"tried": measures["searched"].tried, "pairs": measures["searched"].pairs}  # fmt: skip
 
 
@@ -129,8 +132,15 @@ def _cells(row: Row) -> list[str]:
 
 
 def _with_ends(row: Row, measure: str) -> str:
-    value, low, high = (difference(row[measure + end], "points") for end in ("", "_low", "_high"))
-    return f"{value} ({low} to {high})"
+    ends = f"{_points(row, measure, '_low')} to {_points(row, measure, '_high')}"
+    if row[f"{measure}_bootstrap_low"] is not None:
+        low, high = (_points(row, measure, f"_bootstrap_{end}") for end in ("low", "high"))
+        ends += f"; BCa {low} to {high}"
+    return f"{_points(row, measure)} ({ends})"
+
+
+def _points(row: Row, measure: str, end: str = "") -> str:
+    return difference(row[measure + end], "points")
 
 
 def _word(row: Row) -> str:
@@ -150,8 +160,8 @@ def _title(row: Row) -> str:
 HOW_JUDGED = (
     "A target's own accuracies play no part in its prediction; “searched”: the advised range is "
     "searched on its validation images. Random points: expectation over as many as the paper's "
-    "rule tries. Median: the decade of the other targets' median rate. Intervals: 95 % bootstrap "
-    "over targets."
+    "rule tries. Median: the decade of the other targets' median rate. Intervals: 95 %, Student's "
+    "t over targets (each the mean over its sources); from ten targets on also BCa bootstrap."
 )
 """What the table of regrets is."""
 
@@ -164,7 +174,8 @@ def _on_table_4() -> str:
         for rule, one in scores.items()
     ]
     return (
-        "On its numbers, each target left out in turn, the best rate lies in the predicted range "
+        "On its numbers (without the JFT features, which have no rates of their own), each target "
+        "left out in turn, the best rate lies in the predicted range "
         f"for {', '.join(parts[:-1])} and {parts[-1]}."
     )
 
