@@ -193,6 +193,9 @@ def _recipe(recipe: Recipe) -> Iterator[tuple[str, str]]:
         yield "milestones", message
     if recipe.warmup != "none" and recipe.alpha == 0:
         yield "warmup", f"warm-up {recipe.warmup!r} trains only the head, but alpha is 0"
+    if recipe.bn_momentum is not None and recipe.body_mode == "inference":
+        message = "means nothing in body_mode inference, which keeps the running statistics"
+        yield "bn_momentum", message
     if recipe.alpha == 0 and recipe.beta == 0:
         yield "beta", "alpha and beta are both 0, so nothing would be trained"
     if recipe.alpha == 0 and (
@@ -210,11 +213,28 @@ def _regularisation(recipe: Recipe) -> Iterator[tuple[str, str]]:
             yield "decay_form", message
         elif recipe.momentum_form == "ema":
             yield "decay_form", "'decoupled' is for momentum_form torch, not for ema"
+        for part, field, rate, strength in _decays(recipe):
+            if rate * strength >= 1:
+                yield "decay_form", (
+                    f"'decoupled' takes ηλ of the {part} away at each step; with {field} {rate:g} "
+                    f"and λ {strength:g} that is {rate * strength:g}, all of it or more. Choose "
+                    "less of either"
+                )
+    if recipe.head_weight_decay and recipe.alpha == 0:
+        yield "head_weight_decay", "pulls the head, but alpha is 0, so the head stays as it starts"
     pulled = recipe.weight_decay or recipe.effective_weight_decay
     if recipe.regulariser == "l2-sp" and not pulled:
         yield "regulariser", "'l2-sp' without weight_decay (its λ1) pulls the body nowhere"
     if recipe.regulariser == "l2-sp" and recipe.beta == 0:
         yield "regulariser", "'l2-sp' pulls the body to where it started, but beta is 0"
+
+
+def _decays(recipe: Recipe) -> Iterator[tuple[str, str, float, float]]:
+    """Part, field of its rate, the rate at first (its largest), and the part's λ."""
+    relative, own = recipe.effective_weight_decay, recipe.head_weight_decay
+    for part, field, rate in (("body", "beta", recipe.beta), ("head", "alpha", recipe.alpha)):
+        strength = recipe.weight_decay if relative is None else relative * rate
+        yield part, field, rate, own if part == "head" and own is not None else strength
 
 
 def _milestones(trained: Recipe | Source) -> str | None:

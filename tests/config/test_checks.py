@@ -63,6 +63,20 @@ CASES = [
     ("recipes: {odd: {weight_decay: 0.1, effective_weight_decay: 0.1}}", "recipes.odd.effective_weight_decay: weight_decay is set already; set one of the two"),
     ("recipes: {odd: {decay_form: decoupled, optimiser: radam}}", "recipes.odd.decay_form: 'decoupled' is for sgd and nesterov; optimiser is radam"),
     ("recipes: {odd: {decay_form: decoupled, momentum_form: ema}}", "recipes.odd.decay_form: 'decoupled' is for momentum_form torch, not for ema"),
+    (
+        "recipes: {odd: {decay_form: decoupled, alpha: 0, beta: 0.5, weight_decay: 2}}",
+        "recipes.odd.decay_form: 'decoupled' takes ηλ of the body away at each step; with beta 0.5 and λ 2 that is 1, all of it or more. Choose less of either",
+    ),
+    (
+        "recipes: {odd: {decay_form: decoupled, alpha: 0.2, beta: 1e-3, effective_weight_decay: 50}}",
+        "recipes.odd.decay_form: 'decoupled' takes ηλ of the head away at each step; with alpha 0.2 and λ 10 that is 2, all of it or more. Choose less of either",
+    ),
+    (
+        "recipes: {odd: {decay_form: decoupled, alpha: 0.2, weight_decay: 0.1, head_weight_decay: 5}}",
+        "recipes.odd.decay_form: 'decoupled' takes ηλ of the head away at each step; with alpha 0.2 and λ 5 that is 1, all",
+    ),
+    ("recipes: {odd: {alpha: 0, head_weight_decay: 0.1}}", "recipes.odd.head_weight_decay: pulls the head, but alpha is 0, so the head stays as it starts"),
+    ("recipes: {odd: {bn_momentum: 0.9, body_mode: inference}}", "recipes.odd.bn_momentum: means nothing in body_mode inference, which keeps the running statistics"),
     ("recipes: {odd: {regulariser: l2-sp}}", "recipes.odd.regulariser: 'l2-sp' without weight_decay (its λ1) pulls the body nowhere"),
     ("recipes: {odd: {regulariser: l2-sp, weight_decay: 0.1, beta: 0}}", "recipes.odd.regulariser: 'l2-sp' pulls the body to where it started, but beta is 0"),
     ("recipes: {odd: {schedule: step, milestones: [0.5, 0.25]}}", "recipes.odd.milestones: must increase: [0.5, 0.25]"),
@@ -176,6 +190,11 @@ def test_the_names_of_long_sweeps_are_limited(problems: Problems) -> None:
     (found,) = problems(arm(overrides=f"{{{overrides}}}"))
     assert f"{ARM}.overrides: the name plain+alpha=1.23456789012345e-10+batch_s…" in found
     assert found.endswith("has over 200 characters")
+
+
+def test_decoupled_decay_of_less_than_all_is_fine(problems: Problems) -> None:
+    recipe = "decay_form: decoupled, alpha: 0.1, beta: 0.5, weight_decay: 1.9, head_weight_decay: 9"
+    assert problems(f"recipes: {{odd: {{{recipe}}}}}") == []
 
 
 def test_a_problem_of_a_recipe_is_not_repeated_for_its_variants(problems: Problems) -> None:
