@@ -17,6 +17,7 @@ from fastpipe.config.expansion import (
     parse_snapshot,
     renamed,
     study_targets,
+    values_of,
     variants,
     with_rates,
 )
@@ -25,7 +26,7 @@ from fastpipe.config.problems import nearest
 from fastpipe.config.recipe import Recipe
 from fastpipe.config.released import backbone_problem, released_problems
 from fastpipe.config.source import Source
-from fastpipe.config.study import Arm, Override, Scalar
+from fastpipe.config.study import Arm, Override
 
 __all__ = ["cross_check", "exhibit_id"]
 
@@ -215,11 +216,12 @@ def _regularisation(recipe: Recipe) -> Iterator[tuple[str, str]]:
             yield "decay_form", "'decoupled' is for momentum_form torch, not for ema"
         for part, field, rate, strength in _decays(recipe):
             if rate * strength >= 1:
-                yield "decay_form", (
+                message = (
                     f"'decoupled' takes ηλ of the {part} away at each step; with {field} {rate:g} "
                     f"and λ {strength:g} that is {rate * strength:g}, all of it or more. Choose "
                     "less of either"
                 )
+                yield "decay_form", message
     if recipe.head_weight_decay and recipe.alpha == 0:
         yield "head_weight_decay", "pulls the head, but alpha is 0, so the head stays as it starts"
     pulled = recipe.weight_decay or recipe.effective_weight_decay
@@ -364,16 +366,16 @@ def _claims_judged(config: Config, name: str) -> set[str]:
     return {claim for study in studies for claim in study.claims}
 
 
-def _override(recipe: Recipe, field: str, value: Scalar | list[Scalar]) -> Iterator[str]:
+def _override(recipe: Recipe, field: str, value: Override) -> Iterator[str]:
     """What is wrong with an override on its own."""
     fields = {*Recipe.model_fields, BOTH_RATES}
     if field not in fields:
         yield f"recipes have no field {field!r}; {nearest(field, fields)}"
-    elif value == []:
+    elif not (values := values_of(field, value)):
         yield "an empty list is a sweep without values"
     elif invalid := list(invalid_values(recipe, field, value)):
         yield from invalid
-    elif isinstance(value, list) and len(set(value)) < len(value):
+    elif len(set(values)) < len(values):
         yield f"a value is listed twice in {value}"
 
 

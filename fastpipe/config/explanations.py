@@ -156,5 +156,6 @@ def _kinds(union: list[Schema]) -> str:
 
 
 def _shown(value: Any, limit: int = 80) -> str:
+    value = list(value) if isinstance(value, tuple) else value  # as it was written
     text = "nothing" if value is None else repr(value)
     return text if len(text) <= limit else text[: limit - 1] + "…"

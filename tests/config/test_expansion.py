@@ -9,6 +9,7 @@ from fastpipe.config.expansion import (
     parse_snapshot,
     runs_of,
     study_targets,
+    values_of,
     variants,
 )
 from fastpipe.config.names import Snapshot
@@ -80,6 +81,22 @@ def test_lists_are_sweeps_over_all_combinations() -> None:
         (0.2, False, 9),
         (0.2, True, 9),
     ]
+
+
+def test_milestones_are_one_value_and_lists_of_them_a_sweep() -> None:
+    ((suffix, name, recipe),) = variants("plain", PLAIN, {"milestones": [0.5, 0.9]})
+    assert (suffix, name) == ("", "plain+milestones=0.5,0.9")
+    assert recipe.milestones == (0.5, 0.9)
+    found = list(variants("plain", PLAIN, {"milestones": [[0.75], [0.5, 0.9]], "steps": [7]}))
+    assert [(suffix, name, recipe.milestones) for suffix, name, recipe in found] == [
+        ("+milestones=0.75+steps=7", "plain+milestones=0.75+steps=7", (0.75,)),
+        ("+milestones=0.5,0.9+steps=7", "plain+milestones=0.5,0.9+steps=7", (0.5, 0.9)),
+    ]
+
+
+def test_every_field_that_holds_a_list_is_known_as_such() -> None:
+    lists = {name for name, value in PLAIN.model_dump().items() if isinstance(value, tuple)}
+    assert lists == {name for name in Recipe.model_fields if values_of(name, [1]) == [(1,)]}
 
 
 @pytest.mark.parametrize("value", [0.01, 1e-2, [0.01]])
