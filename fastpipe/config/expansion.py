@@ -26,6 +26,7 @@ __all__ = [
     "renamed",
     "runs_of",
     "study_targets",
+    "targets_of",
     "values_of",
     "variants",
     "with_rates",
@@ -159,13 +160,19 @@ def _arm(config: Config, target: Target, name: str, arm: Arm) -> Iterator[Runs]:
         (snapshot, scale.rename.get(dataset, dataset)): list(variants(arm.recipe, recipe, changes))
         for text in arm.snapshots
         for snapshot in parse_snapshot(config, renamed(scale, text))
-        for dataset in arm.targets
+        for dataset in targets_of(scale, arm, text)
         for changes in [arm_overrides(scale, name, arm, _source(text), dataset)]
     }
     for number in range(len(next(iter(places.values())))):
         for (snapshot, dataset), found in places.items():
             suffix, variant, changed = found[number]
             yield Runs(name + suffix, name, arm.role, snapshot, dataset, variant, changed, seeds)
+
+
+def targets_of(scale: Scale, arm: Arm, snapshot: str) -> list[str]:
+    """An arm's targets, as named there, from one of its snapshots at a scale."""
+    chosen = scale.targets.get(_source(snapshot), arm.targets)
+    return [name for name in arm.targets if name in chosen]
 
 
 def arm_overrides(

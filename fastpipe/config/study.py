@@ -60,6 +60,10 @@ class Scale(Model):
     """Recipe fields set in every arm, unless the arm sets them itself; one value, or one for each
     target (by its name in the arms)."""
 
+    targets: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Source → those of the arms' targets on which it is fine-tuned at this scale (both by their
+    names in the arms); default: all of them."""
+
     arms: dict[str, dict[str, Override]] = Field(default_factory=dict)
     """Arm → overrides that take the place of its own at this scale, such as a grid's rates."""
 

@@ -105,6 +105,9 @@ CASES = [
     (scale("rename: {naer: own}"), f"{BIG}.rename.naer: no arm uses a source or dataset 'naer'; did you mean 'near'?"),
     (scale("rename: {near: owm}"), f"{BIG}.rename.near: there is no entry 'owm' in datasets; did you mean 'own'?"),
     (scale("rename: {net: own}"), f"{BIG}.rename.net: there is no entry 'own' in sources; valid: net"),
+    (scale("targets: {nett: [near]}"), f"{BIG}.targets.nett: no arm uses a source 'nett'; did you mean 'net'?"),
+    (scale("targets: {net: [near, own]}"), f"{BIG}.targets.net.1: no arm has a target 'own' from net; valid: near"),
+    (scale("targets: {net: []}"), f"{BIG}.targets.net: leaves the arm 'first' no target from net"),
     # arms
     (arm(snapshots="[nte@last]"), f"{ARM}.snapshots.0: there is no entry 'nte' in sources; did you mean 'net'?"),
     (arm(snapshots="[net]"), f"{ARM}.snapshots.0: 'net' is no snapshot; write source@epoch, for example net@last"),

@@ -318,3 +318,28 @@ studies:
     rates = lambda target: [(r.recipe.alpha, r.recipe.momentum) for r in runs(made, target)]  # noqa: E731
     assert set(rates("demo")) == {(0.1, 0.5), (0.2, 0.5)}
     assert set(rates("demo-big")) == {(0.3, 0.5), (0.4, 0.5), (0.5, 0.5)}
+
+
+def test_a_scale_may_leave_out_targets_of_a_source(config: Make) -> None:
+    read = config(
+        """
+sources: {other: {dataset: own, snapshots: [1], epochs: 1}}
+studies:
+  demo:
+    scales:
+      demo: {targets: {other: [own]}}
+      big: {targets: {net: [near]}, rename: {near: own, own: near}}
+    arms:
+      first: {snapshots: [other@1, net@all], targets: [near, own]}
+"""
+    )
+
+    def pairs(target: str) -> list[tuple[str, str]]:
+        return [(str(one.snapshot), one.target) for one in runs(read, target)]
+
+    whole = [(f"net@{epoch}", target) for epoch in ("0", "0.5", "2") for target in ("near", "own")]
+    assert pairs("demo") == [("other@1", "own"), *whole]
+    assert pairs("demo-big") == [
+        *(("other@1", target) for target in ("own", "near")),
+        *((f"net@{epoch}", "own") for epoch in ("0", "0.5", "2")),
+    ]
