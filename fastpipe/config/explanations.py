@@ -51,6 +51,8 @@ def explain(error: ValidationError, model: type[BaseModel]) -> Iterator[tuple[Ke
     whole = model.model_json_schema()
     told: set[KeyPath] = set()
     for detail in error.errors(include_url=False):
+        if detail["type"] == "default_factory_not_called":
+            continue  # a default that rests on another key, which is told of
         path, schema, union = _follow(whole, detail["loc"])
         if detail["type"] == "too_short" and detail["input"]:
             continue  # not empty: its parts are wrong, and told of
