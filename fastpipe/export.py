@@ -81,8 +81,8 @@ def export(
 
     Raises:
         UserError: there is no such run, a file of it is missing or damaged, its dataset or its
-            scores are not those it was made with, the network is none of torchvision's, or a file
-            would be overwritten.
+            scores are not those it was made with, the network is none of torchvision's, a file
+            would be overwritten, or nothing can be written there.
     """
     card_path = _refuse_places(out, torchvision, force)
     run = find_run(path, seed)
@@ -95,8 +95,15 @@ def export(
         tensors, card["use"] = _as_torchvision(card["backbone"]["name"], tensors)
     else:
         card["use"] = _use(out)
-    _write_atomically(out, lambda temporary: _save(temporary, tensors, out.suffix, card))
-    write_json(card_path, card | {"file": out.name, "sha256": digest(out)})
+    try:
+        _write_atomically(out, lambda temporary: _save(temporary, tensors, out.suffix, card))
+        write_json(card_path, card | {"file": out.name, "sha256": digest(out)})
+    except OSError as error:
+        reason = error.strerror or error
+        raise UserError(
+            f"cannot write {out} and {card_path.name} beside it: {reason}. Give --out a place "
+            "where you may write."
+        ) from None
     return out, card_path
 
 
@@ -109,6 +116,9 @@ def _refuse_places(out: Path, torchvision: bool, force: bool) -> Path:
             + (" (a pickle only with --torchvision)." if out.suffix in _PICKLES else ".")
         )
     card = out.with_suffix(".json")
+    for path in (out, card):
+        if path.is_dir():
+            raise UserError(f"{path} is a folder; give --out the name of a file that is not there.")
     there = [str(path) for path in (out, card) if path.exists()]
     if there and not force:
         raise UserError(f"{' and '.join(there)} would be overwritten; --force does so.")

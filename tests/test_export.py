@@ -89,7 +89,7 @@ class Results:
             for name in names:
                 (self.dataset / name).write_bytes(name.encode())
             write_json(self.dataset / "card.json", {"licence": "CC0"})
-            facts = {"classes": CLASSES, "size": 32, "channels": channels,
+            facts = {"classes": CLASSES, "size": 32, "view": 28, "channels": channels,
                      "per_class": [9, 3, 1]}  # fmt: skip
             names += ["card.json"] * (split == "test")
             spec = {"aspect": "keep", "margin": 0, "transforms": []}
@@ -237,7 +237,7 @@ def test_the_card(results, tmp_path):
         "test_balanced_accuracy": pytest.approx(expected),
     }  # fmt: skip
     assert card["preprocessing"] == {
-        "size": 32, "channels": 3, "resize": "keep", "margin": 0, "transforms": [],
+        "size": 32, "middle": 28, "channels": 3, "resize": "keep", "margin": 0, "transforms": [],
         "mean": pytest.approx(MEAN), "std": pytest.approx(STD), "inside_the_model": True,
     }  # fmt: skip
     assert card["licences"]["dataset photos"] == "CC0"
@@ -309,6 +309,19 @@ def test_networks_of_ours_have_no_plain_model(tmp_path):
     results = Results(tmp_path / "results", "small-cnn", channels=1)
     with pytest.raises(UserError, match=r"small-cnn is no network of torchvision's.*without"):
         export(results.pack, tmp_path / "m.safetensors", torchvision=True)
+
+
+def test_where_nothing_can_be_written_is_told(results, tmp_path):
+    (tmp_path / "folder.safetensors").mkdir()
+    (tmp_path / "card.json").mkdir()
+    for name in ("folder.safetensors", "card.json"):
+        with pytest.raises(UserError, match=f"{name} is a folder; give --out the name of a file"):
+            export(results.pack, (tmp_path / name).with_suffix(".safetensors"), force=True)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(
+        UserError, match=r"cannot write .*/file/m\.safetensors and m\.json beside it"
+    ):
+        export(results.pack, tmp_path / "file" / "m.safetensors")
 
 
 def test_files_are_replaced_only_if_asked(results, tmp_path, monkeypatch):

@@ -17,6 +17,8 @@ from fastpipe.config.expansion import (
     parse_snapshot,
     renamed,
     study_targets,
+    targets_of,
+    values_of,
     variants,
     with_rates,
 )
@@ -25,7 +27,7 @@ from fastpipe.config.problems import nearest
 from fastpipe.config.recipe import Recipe
 from fastpipe.config.released import backbone_problem, released_problems
 from fastpipe.config.source import Source
-from fastpipe.config.study import Arm, Override, Scalar
+from fastpipe.config.study import Arm, Override
 
 __all__ = ["cross_check", "exhibit_id"]
 
@@ -93,8 +95,9 @@ def _of_other_scales(config: Config) -> frozenset[str]:
     for target in study_targets(config).values():
         for arm in target.study.arms.values():
             here = used[target.scale_name == BASE_SCALE]
-            here |= {target.scale.rename.get(name, name) for name in arm.targets}
             for text in arm.snapshots:
+                ends = targets_of(target.scale, arm, text)
+                here |= {target.scale.rename.get(name, name) for name in ends}
                 name = renamed(target.scale, text).partition("@")[0]
                 while name in config.sources:
                     source = config.sources[name]
@@ -193,6 +196,9 @@ def _recipe(recipe: Recipe) -> Iterator[tuple[str, str]]:
         yield "milestones", message
     if recipe.warmup != "none" and recipe.alpha == 0:
         yield "warmup", f"warm-up {recipe.warmup!r} trains only the head, but alpha is 0"
+    if recipe.bn_momentum is not None and recipe.body_mode == "inference":
+        message = "means nothing in body_mode inference, which keeps the running statistics"
+        yield "bn_momentum", message
     if recipe.alpha == 0 and recipe.beta == 0:
         yield "beta", "alpha and beta are both 0, so nothing would be trained"
     if recipe.alpha == 0 and (
@@ -210,11 +216,29 @@ def _regularisation(recipe: Recipe) -> Iterator[tuple[str, str]]:
             yield "decay_form", message
         elif recipe.momentum_form == "ema":
             yield "decay_form", "'decoupled' is for momentum_form torch, not for ema"
+        for part, field, rate, strength in _decays(recipe):
+            if rate * strength >= 1:
+                message = (
+                    f"'decoupled' takes ηλ of the {part} away at each step; with {field} {rate:g} "
+                    f"and λ {strength:g} that is {rate * strength:g}, all of it or more. Choose "
+                    "less of either"
+                )
+                yield "decay_form", message
+    if recipe.head_weight_decay and recipe.alpha == 0:
+        yield "head_weight_decay", "pulls the head, but alpha is 0, so the head stays as it starts"
     pulled = recipe.weight_decay or recipe.effective_weight_decay
     if recipe.regulariser == "l2-sp" and not pulled:
         yield "regulariser", "'l2-sp' without weight_decay (its λ1) pulls the body nowhere"
     if recipe.regulariser == "l2-sp" and recipe.beta == 0:
         yield "regulariser", "'l2-sp' pulls the body to where it started, but beta is 0"
+
+
+def _decays(recipe: Recipe) -> Iterator[tuple[str, str, float, float]]:
+    """Part, field of its rate, the rate at first (its largest), and the part's λ."""
+    relative, own = recipe.effective_weight_decay, recipe.head_weight_decay
+    for part, field, rate in (("body", "beta", recipe.beta), ("head", "alpha", recipe.alpha)):
+        strength = recipe.weight_decay if relative is None else relative * rate
+        yield part, field, rate, own if part == "head" and own is not None else strength
 
 
 def _milestones(trained: Recipe | Source) -> str | None:
@@ -294,6 +318,7 @@ def _scale(config: Config, broken: set[Key], target: Target) -> Found:
         if name not in target.study.arms:
             hint = nearest(name, target.study.arms)
             yield (*key, "arms", name), f"there is no arm {name!r}; {hint}"
+    yield from _scale_targets(target)
     yield from _scale_overrides(target)
     used = {
         "sources": sources | extractors,
@@ -314,7 +339,8 @@ def _extractors(config: Config, broken: set[Key], target: Target) -> Found:
     arms = target.study.arms.values()
     snapshots = [s for arm in arms for text in arm.snapshots
                  for s in _snapshots(config, broken, target, text)[0]]  # fmt: skip
-    datasets = [target.scale.rename.get(name, name) for arm in arms for name in arm.targets]
+    datasets = [target.scale.rename.get(name, name) for arm in arms for text in arm.snapshots
+                for name in targets_of(target.scale, arm, text)]  # fmt: skip
     datasets += [config.sources[s.source].dataset or "" for s in snapshots]
     for index, text in enumerate(target.study.extractors):
         key = ("studies", target.study_name, "extractors", index)
@@ -325,6 +351,26 @@ def _extractors(config: Config, broken: set[Key], target: Target) -> Found:
             for dataset in dict.fromkeys(datasets):
                 for message in _misfit(config, config.sources[source], dataset):
                     yield key, message
+
+
+def _scale_targets(target: Target) -> Found:
+    arms = target.study.arms
+    sources = {text.partition("@")[0] for arm in arms.values() for text in arm.snapshots}
+    for source, chosen in target.scale.targets.items():
+        key = ("studies", target.study_name, "scales", target.scale_name, "targets", source)
+        if source not in sources:
+            yield key, f"no arm uses a source {source!r}; {nearest(source, sources)}"
+            continue
+        own = {name: arm for name, arm in arms.items()
+               if source in {text.partition("@")[0] for text in arm.snapshots}}  # fmt: skip
+        targets = {name for arm in own.values() for name in arm.targets}
+        for index, name in enumerate(chosen):
+            if name not in targets:
+                hint = nearest(name, targets)
+                yield (*key, index), f"no arm has a target {name!r} from {source}; {hint}"
+        for name, arm in own.items():
+            if not set(arm.targets) & set(chosen):
+                yield key, f"leaves the arm {name!r} no target from {source}"
 
 
 def _scale_overrides(target: Target) -> Found:
@@ -344,25 +390,25 @@ def _claims_judged(config: Config, name: str) -> set[str]:
     return {claim for study in studies for claim in study.claims}
 
 
-def _override(recipe: Recipe, field: str, value: Scalar | list[Scalar]) -> Iterator[str]:
+def _override(recipe: Recipe, field: str, value: Override) -> Iterator[str]:
     """What is wrong with an override on its own."""
     fields = {*Recipe.model_fields, BOTH_RATES}
     if field not in fields:
         yield f"recipes have no field {field!r}; {nearest(field, fields)}"
-    elif value == []:
+    elif not (values := values_of(field, value)):
         yield "an empty list is a sweep without values"
     elif invalid := list(invalid_values(recipe, field, value)):
         yield from invalid
-    elif isinstance(value, list) and len(set(value)) < len(value):
+    elif len(set(values)) < len(values):
         yield f"a value is listed twice in {value}"
 
 
 def _arm(config: Config, broken: set[Key], target: Target, name: str, arm: Arm) -> Found:
     key = ("studies", target.study_name, "arms", name)
-    snapshots: list[Snapshot] = []
+    snapshots: list[tuple[Snapshot, str]] = []
     for index, text in enumerate(arm.snapshots):
         found, message = _snapshots(config, broken, target, text)
-        snapshots += found
+        snapshots += [(snapshot, text) for snapshot in found]
         if message:
             yield (*key, "snapshots", index), message
     for index, dataset in enumerate(arm.targets):
@@ -371,12 +417,21 @@ def _arm(config: Config, broken: set[Key], target: Target, name: str, arm: Arm) 
             yield (*key, "targets", index), message
     if message := _missing(config, broken, "recipes", arm.recipe):
         yield (*key, "recipe"), message
-    datasets = [target.scale.rename.get(dataset, dataset) for dataset in arm.targets]
-    yield from _arm_recipe(config, target, key, name, arm, datasets)
-    for source in dict.fromkeys(snapshot.source for snapshot in snapshots):
-        for index, dataset in enumerate(datasets):
+    yield from _arm_recipe(config, target, key, name, arm)
+    for source, written in dict.fromkeys((s.source, text) for s, text in snapshots):
+        for index, dataset in _ends(target, arm, written):
             for message in _misfit(config, config.sources[source], dataset):
                 yield (*key, "targets", index), message
+
+
+def _ends(target: Target, arm: Arm, snapshot: str) -> list[tuple[int, str]]:
+    """Place in the arm's list, and name at the scale, of its targets from a snapshot."""
+    chosen = targets_of(target.scale, arm, snapshot)
+    return [
+        (index, target.scale.rename.get(name, name))
+        for index, name in enumerate(arm.targets)
+        if name in chosen
+    ]
 
 
 def _snapshots(
@@ -395,9 +450,7 @@ def _snapshots(
         return [], str(error)
 
 
-def _arm_recipe(
-    config: Config, target: Target, key: Key, name: str, arm: Arm, datasets: list[str]
-) -> Found:
+def _arm_recipe(config: Config, target: Target, key: Key, name: str, arm: Arm) -> Found:
     base = config.recipes.get(arm.recipe, Recipe())
     valid = not list(_scale_overrides(target))
     found: dict[tuple[Key, str], None] = {}
@@ -406,9 +459,9 @@ def _arm_recipe(
         found |= dict.fromkeys(own)
         if arm.recipe not in config.recipes or not valid or own:
             continue
-        for index, written in enumerate(arm.targets):
-            changes = arm_overrides(target.scale, name, arm, source, written)
-            where = ((*key, "targets", index), datasets[index])
+        for index, dataset in _ends(target, arm, source):
+            changes = arm_overrides(target.scale, name, arm, source, arm.targets[index])
+            where = ((*key, "targets", index), dataset)
             found |= dict.fromkeys(_arm_variants(config, key, arm.recipe, changes, where))
     yield from found
 

@@ -12,7 +12,7 @@ from fastpipe.config.config import Config
 from fastpipe.config.explanations import explain
 from fastpipe.config.names import Snapshot, variant_name
 from fastpipe.config.recipe import Recipe
-from fastpipe.config.study import Arm, Scalar, Scale, Study
+from fastpipe.config.study import Arm, Override, Scalar, Scale, Study
 
 __all__ = [
     "BASE_SCALE",
@@ -26,12 +26,17 @@ __all__ = [
     "renamed",
     "runs_of",
     "study_targets",
+    "targets_of",
+    "values_of",
     "variants",
     "with_rates",
 ]
 
 BOTH_RATES = "lr"
 """An override that is no field of a recipe: one rate η for head and body, α = β = η."""
+
+_LISTS = frozenset({"milestones"})
+"""Fields of a recipe whose values are lists."""
 
 BASE_SCALE = "demo"
 """The scale that goes by its study's own name."""
@@ -99,16 +104,16 @@ def parse_snapshot(config: Config, text: str) -> list[Snapshot]:
 
 
 def variants(
-    name: str, recipe: Recipe, overrides: dict[str, Scalar | list[Scalar]]
+    name: str, recipe: Recipe, overrides: dict[str, Override]
 ) -> Iterator[tuple[str, str, Recipe]]:
     """Expand overrides, lists being sweeps, to (suffix of swept values, variant name, recipe).
 
     Raises:
         ValidationError: if an overridden recipe is not valid.
     """
-    swept = [key for key, value in overrides.items() if isinstance(value, list)]
+    swept = [key for key, value in overrides.items() if _is_sweep(key, value)]
     swept = [rate for key in swept for rate in (("alpha", "beta") if key == BOTH_RATES else (key,))]
-    lists = [value if isinstance(value, list) else [value] for value in overrides.values()]
+    lists = [values_of(key, value) for key, value in overrides.items()]
     base = recipe.model_dump()
     for values in itertools.product(*lists):
         chosen = dict(zip(overrides, values, strict=True))
@@ -119,6 +124,19 @@ def variants(
         changes = {key: full[key] for key in full if full[key] != base[key]}
         suffix = variant_name("", {key: full[key] for key in swept})
         yield suffix, variant_name(name, changes), variant
+
+
+def values_of(field: str, value: Override) -> list[Scalar | tuple[Scalar, ...]]:
+    """The values of a recipe's field that an override stands for, one for each variant."""
+    values = value if _is_sweep(field, value) else [value]
+    return [tuple(v) if isinstance(v, list) else v for v in values]
+
+
+def _is_sweep(field: str, value: Override) -> bool:
+    """Whether it is a list of values: of a field that holds a list, a list with lists in it."""
+    if not isinstance(value, list):
+        return False
+    return field not in _LISTS or any(isinstance(member, list) for member in value)
 
 
 def runs_of(config: Config, target: Target) -> list[Runs]:
@@ -142,7 +160,7 @@ def _arm(config: Config, target: Target, name: str, arm: Arm) -> Iterator[Runs]:
         (snapshot, scale.rename.get(dataset, dataset)): list(variants(arm.recipe, recipe, changes))
         for text in arm.snapshots
         for snapshot in parse_snapshot(config, renamed(scale, text))
-        for dataset in arm.targets
+        for dataset in targets_of(scale, arm, text)
         for changes in [arm_overrides(scale, name, arm, _source(text), dataset)]
     }
     for number in range(len(next(iter(places.values())))):
@@ -151,9 +169,15 @@ def _arm(config: Config, target: Target, name: str, arm: Arm) -> Iterator[Runs]:
             yield Runs(name + suffix, name, arm.role, snapshot, dataset, variant, changed, seeds)
 
 
+def targets_of(scale: Scale, arm: Arm, snapshot: str) -> list[str]:
+    """An arm's targets, as named there, from one of its snapshots at a scale."""
+    chosen = scale.targets.get(_source(snapshot), arm.targets)
+    return [name for name in arm.targets if name in chosen]
+
+
 def arm_overrides(
     scale: Scale, name: str, arm: Arm, source: str, target: str
-) -> dict[str, Scalar | list[Scalar]]:
+) -> dict[str, Override]:
     """What an arm changes in its recipe from a source on a target (by their names in the arm).
 
     Raises:
@@ -175,9 +199,7 @@ def _source(snapshot: str) -> str:
 _MULTIPLE = re.compile(r"(?:([0-9.]+(?:e[+-]?[0-9]+)?) +)?([A-Za-z_]+)")
 
 
-def with_rates(
-    scale: Scale, source: str, overrides: dict[str, Scalar | list[Scalar]]
-) -> dict[str, Scalar | list[Scalar]]:
+def with_rates(scale: Scale, source: str, overrides: dict[str, Override]) -> dict[str, Override]:
     """Overrides with multiples of named rates (`c`, `0.2 c`) worked out for a source.
 
     Args:
@@ -189,7 +211,7 @@ def with_rates(
         ValueError: with a message for the user, if a text is no multiple or its rate is unknown.
     """
 
-    def number(value: Scalar) -> Scalar:
+    def number(value: Scalar | list[Scalar]) -> Scalar | list[Scalar]:
         return _multiple(scale, source, value) if isinstance(value, str) else value
 
     return {
@@ -222,10 +244,10 @@ def renamed(scale: Scale, snapshot: str) -> str:
     return f"{scale.rename.get(source, source)}{at}{epoch}"
 
 
-def invalid_values(recipe: Recipe, field: str, value: Scalar | list[Scalar]) -> Iterator[str]:
+def invalid_values(recipe: Recipe, field: str, value: Override) -> Iterator[str]:
     """What is wrong with an override of a recipe's field, each value of a sweep on its own."""
     field = "alpha" if field == BOTH_RATES else field
-    for single in value if isinstance(value, list) else [value]:
+    for single in values_of(field, value):
         try:
             Recipe.model_validate(recipe.model_dump() | {field: single})
         except ValidationError as error:

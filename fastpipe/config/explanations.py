@@ -51,6 +51,8 @@ def explain(error: ValidationError, model: type[BaseModel]) -> Iterator[tuple[Ke
     whole = model.model_json_schema()
     told: set[KeyPath] = set()
     for detail in error.errors(include_url=False):
+        if detail["type"] == "default_factory_not_called":
+            continue  # a default that rests on another key, which is told of
         path, schema, union = _follow(whole, detail["loc"])
         if detail["type"] == "too_short" and detail["input"]:
             continue  # not empty: its parts are wrong, and told of
@@ -156,5 +158,6 @@ def _kinds(union: list[Schema]) -> str:
 
 
 def _shown(value: Any, limit: int = 80) -> str:
+    value = list(value) if isinstance(value, tuple) else value  # as it was written
     text = "nothing" if value is None else repr(value)
     return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -33,8 +33,17 @@ WORK = RESULTS / ".work"
 """Work folders and locks of running stages."""
 
 
-def number_name(value: bool | int | float | str) -> str:
-    """A value as it appears in names: the shortest text that gives it back (`0.1`, `1e-08`)."""
+Named = bool | int | float | str | tuple["Named", ...]
+"""Values of a recipe's fields."""
+
+
+def number_name(value: Named) -> str:
+    """A value as it appears in names: the shortest text that gives it back (`0.1`, `1e-08`).
+
+    Several are divided by commas (`0.5,0.9`).
+    """
+    if isinstance(value, tuple):
+        return ",".join(map(number_name, value))
     if isinstance(value, bool):
         return str(value).lower()
     return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
@@ -66,7 +75,7 @@ class Pack:
         return list(range(self.first, self.last + 1))
 
 
-def variant_name(recipe: str, changes: Mapping[str, bool | int | float | str]) -> str:
+def variant_name(recipe: str, changes: Mapping[str, Named]) -> str:
     """`recipe+field=value+…`, fields in alphabetical order; `recipe` itself if nothing changes."""
     return "+".join([recipe, *(f"{key}={number_name(changes[key])}" for key in sorted(changes))])
 

@@ -71,7 +71,8 @@ class Recipe(Model):
 
     decay_form: Literal["coupled", "decoupled"] = "coupled"
     """sgd and nesterov. `coupled`: the regulariser's gradient is part of the gradient, so momentum
-    gathers it (PyTorch). `decoupled`: θ ← θ + v − ηλθ (Li et al. 2020, equations 1–2)."""
+    gathers it (PyTorch). `decoupled`: θ ← θ + v − ηλθ (Li et al. 2020, equations 1–2); nesterov's
+    network is validated and deployed at θ + m v, where its next gradient is taken."""
 
     bn_momentum: float | None = Field(default=None, ge=0, le=1)
     """Weight of the old running statistics in BatchNorm, 1 − PyTorch's `momentum`; default: the

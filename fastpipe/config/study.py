@@ -7,7 +7,7 @@ from pydantic import Field
 from fastpipe.config.model import Model, Name
 
 Scalar = bool | int | float | str
-Override = Scalar | list[Scalar]
+Override = Scalar | list[Scalar | list[Scalar]]
 RateName = Annotated[str, Field(pattern=r"^[A-Za-z_]+$")]
 Rate = Annotated[float, Field(gt=0)]
 Role = Literal["fast", "baseline", "warmup", "feature-extraction", "scratch", "other"]
@@ -29,9 +29,9 @@ class Arm(Model):
     """Number of seeds, 0, 1, 2, …; default: the study's."""
 
     overrides: dict[str, Override] = Field(default_factory=dict)
-    """Recipe fields to change; a list is a sweep: one variant for each of its values. `lr` stands
-    for `alpha` and `beta` together. These rates may be multiples of one that the scale declares:
-    `c`, `0.2 c`."""
+    """Recipe fields to change; a list is a sweep: one variant for each of its values (of
+    `milestones`, which are a list themselves, a list of lists). `lr` stands for `alpha` and `beta`
+    together. These rates may be multiples of one that the scale declares: `c`, `0.2 c`."""
 
     role: Role = "other"
     """What the arm stands for in claims and summary sentences."""
@@ -59,6 +59,10 @@ class Scale(Model):
     overrides: dict[str, Scalar | dict[str, Scalar]] = Field(default_factory=dict)
     """Recipe fields set in every arm, unless the arm sets them itself; one value, or one for each
     target (by its name in the arms)."""
+
+    targets: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Source → those of the arms' targets on which it is fine-tuned at this scale (both by their
+    names in the arms); default: all of them."""
 
     arms: dict[str, dict[str, Override]] = Field(default_factory=dict)
     """Arm → overrides that take the place of its own at this scale, such as a grid's rates."""

@@ -122,9 +122,10 @@ def released_tensors(
         normalisation: what the weights expect of images.
 
     Raises:
-        UserError: names or shapes are not those of the backbone; names file, backbone and up to
-            three of each.
+        UserError: names or shapes are not those of the backbone, or a number is not finite; names
+            file, backbone and up to three of each.
     """
+    _require_finite(state, where)
     constants = {"mean": torch.tensor(normalisation.mean), "std": torch.tensor(normalisation.std)}
     tensors = {f"normalise.{name}": tensor.float() for name, tensor in constants.items()}
     if any(name.startswith("body.") for name in state) or backbone.name in OURS:
@@ -138,6 +139,16 @@ def released_tensors(
     head = {name: own.pop(name) for name in list(own) if name.startswith(f"{place}.")}
     tensors |= {f"body.{name}": tensor for name, tensor in own.items()}
     return tensors | {f"head{name.removeprefix(place)}": tensor for name, tensor in head.items()}
+
+
+def _require_finite(state: State, where: Path | str) -> None:
+    bad = [name for name, tensor in state.items() if not torch.isfinite(tensor.float()).all()]
+    if bad:
+        raise UserError(
+            f"{where} holds numbers that are not finite in {len(bad)} of {len(state)} tensors: "
+            f"{_first(bad)}. Whoever trained it had it diverge, or the file was made wrongly; get "
+            "another one."
+        )
 
 
 def _classifier(name: str) -> tuple[nn.Module, str]:

@@ -59,6 +59,7 @@ def class_means(
 def _not_finite(batch: Tensor, seen: int) -> str:
     image = seen + int((~torch.isfinite(batch)).any(1).nonzero()[0])
     return (
-        f"the features of image {image} are not finite: the network that computes them has "
-        "diverged. Pretrain the source with a lower learning rate."
+        f"the features of image {image} are not finite: the numbers of the network that computes "
+        "them are too large. Pretrain the source with a lower learning rate; if its weights are "
+        "released ones, see whether `backbone`, `mean` and `std` are those they were made for."
     )

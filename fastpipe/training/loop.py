@@ -23,7 +23,7 @@ from fastpipe.training.dynamics import Look, Observed
 from fastpipe.training.feed import Batches, Feed
 from fastpipe.training.frozen import FrozenFeatures, head_gradient
 from fastpipe.training.history import Deployment, History, Step, Validation
-from fastpipe.training.optimisers import build_optimiser, set_rates
+from fastpipe.training.optimisers import build_optimiser, look_ahead, set_rates
 from fastpipe.training.phases import warmup_end
 from fastpipe.training.protocol import deployment_steps, looked_at_steps, validation_steps
 from fastpipe.training.regularisers import pulls
@@ -191,9 +191,10 @@ class FineTuning:
         now, before = self._factor(step), self._factor(step - 1)
         set_rates(self.optimiser, now, before, keep_velocity=decoupled)
         rates = {group["name"]: group["lr"] for group in self.optimiser.param_groups}
+        ahead = look_ahead(self.optimiser) if decoupled and self._pulls else {}
         for pull in self._pulls:
-            if decoupled:  # before the update: the velocity has nothing to do with it
-                pull.move(rates.get(pull.part, 0.0))
+            if decoupled:  # before the update, of which it knows nothing
+                pull.move(rates.get(pull.part, 0.0), ahead)
             else:
                 pull.add_gradient()
         self.optimiser.step()

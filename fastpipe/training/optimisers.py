@@ -17,7 +17,14 @@ from torch import Tensor
 from torch.nn import Parameter
 from torch.optim import SGD, Adam, Optimizer, RAdam
 
-__all__ = ["MomentumForm", "OptimiserName", "build_optimiser", "ema_momentum", "set_rates"]
+__all__ = [
+    "MomentumForm",
+    "OptimiserName",
+    "build_optimiser",
+    "ema_momentum",
+    "look_ahead",
+    "set_rates",
+]
 
 OptimiserName = Literal["sgd", "nesterov", "adam", "radam"]
 MomentumForm = Literal["torch", "ema"]
@@ -95,6 +102,22 @@ def set_rates(
                 buffer = optimiser.state[parameter].get("momentum_buffer")
                 if buffer is not None:
                     buffer.mul_(before / factor)
+
+
+@torch.no_grad()
+def look_ahead(optimiser: Optimizer) -> dict[Parameter, Tensor]:
+    """How far parameters are ahead of their θ: m v, by which torch's Nesterov holds θ + m v.
+
+    v = −ηV with the present rate η, so ask after :func:`set_rates` with `keep_velocity`. Without
+    Nesterov, and before a parameter's first update, nothing is ahead.
+    """
+    return {
+        parameter: buffer * (-group["momentum"] * group["lr"])
+        for group in optimiser.param_groups
+        if group.get("nesterov")
+        for parameter in group["params"]
+        if (buffer := optimiser.state[parameter].get("momentum_buffer")) is not None
+    }
 
 
 def ema_momentum(

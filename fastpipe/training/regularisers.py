@@ -4,10 +4,16 @@ The penalty is λ/2 ‖θ‖² on the body and λ2/2 ‖W‖² on the head (`l2`
 the body instead (`l2-sp`: Li, Grandvalet & Davoine 2018, arXiv:1802.01483, equation 2; the body is
 what is transferred). The optimiser knows nothing of it: `coupled`, its gradient is added to the
 loss's before the update; `decoupled`, parameters move towards the origin by ηλ of their distance,
-beside the update (Li et al. 2020, arXiv:2002.11770, equation 2).
+beside the update (Li et al. 2020, arXiv:2002.11770, equations 1 and 2):
+
+    v ← m v − η ∇L(θ + m v)        θ ← θ + v − ηλ θ
+
+torch's Nesterov holds the point φ = θ + m v where the gradient is taken, not θ. It is θ = φ − m v
+that decays: φ moves by −ηλ (φ − m v) beside torch's own update, and the recursion in θ is exactly
+the one above. φ is also the network that is validated and deployed. Without Nesterov φ is θ.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -47,8 +53,8 @@ class Pull:
             torch._foreach_add_(gradients, [o for _, o in trained], alpha=-self.strength)
 
     @torch.no_grad()
-    def move(self, rate: float) -> None:
-        """p ← p − ηλ (p − p₀), η being the rate."""
+    def move(self, rate: float, ahead: Mapping[Parameter, Tensor]) -> None:
+        """p ← p − ηλ (p − a − p₀), η being the rate and a how far p is ahead (0 if not there)."""
         trained = self._trained()
         if not trained:
             return
@@ -57,6 +63,9 @@ class Pull:
             torch._foreach_mul_(parameters, 1 - share)
         else:
             torch._foreach_lerp_(parameters, [o for _, o in trained], share)
+        before = [p for p in parameters if p in ahead]
+        if before:
+            torch._foreach_add_(before, [ahead[p] for p in before], alpha=share)
 
     def _trained(self) -> list[tuple[Parameter, Tensor | None]]:
         origins = self.origins or [None] * len(self.parameters)

@@ -63,6 +63,20 @@ CASES = [
     ("recipes: {odd: {weight_decay: 0.1, effective_weight_decay: 0.1}}", "recipes.odd.effective_weight_decay: weight_decay is set already; set one of the two"),
     ("recipes: {odd: {decay_form: decoupled, optimiser: radam}}", "recipes.odd.decay_form: 'decoupled' is for sgd and nesterov; optimiser is radam"),
     ("recipes: {odd: {decay_form: decoupled, momentum_form: ema}}", "recipes.odd.decay_form: 'decoupled' is for momentum_form torch, not for ema"),
+    (
+        "recipes: {odd: {decay_form: decoupled, alpha: 0, beta: 0.5, weight_decay: 2}}",
+        "recipes.odd.decay_form: 'decoupled' takes ηλ of the body away at each step; with beta 0.5 and λ 2 that is 1, all of it or more. Choose less of either",
+    ),
+    (
+        "recipes: {odd: {decay_form: decoupled, alpha: 0.2, beta: 1e-3, effective_weight_decay: 50}}",
+        "recipes.odd.decay_form: 'decoupled' takes ηλ of the head away at each step; with alpha 0.2 and λ 10 that is 2, all of it or more. Choose less of either",
+    ),
+    (
+        "recipes: {odd: {decay_form: decoupled, alpha: 0.2, weight_decay: 0.1, head_weight_decay: 5}}",
+        "recipes.odd.decay_form: 'decoupled' takes ηλ of the head away at each step; with alpha 0.2 and λ 5 that is 1, all",
+    ),
+    ("recipes: {odd: {alpha: 0, head_weight_decay: 0.1}}", "recipes.odd.head_weight_decay: pulls the head, but alpha is 0, so the head stays as it starts"),
+    ("recipes: {odd: {bn_momentum: 0.9, body_mode: inference}}", "recipes.odd.bn_momentum: means nothing in body_mode inference, which keeps the running statistics"),
     ("recipes: {odd: {regulariser: l2-sp}}", "recipes.odd.regulariser: 'l2-sp' without weight_decay (its λ1) pulls the body nowhere"),
     ("recipes: {odd: {regulariser: l2-sp, weight_decay: 0.1, beta: 0}}", "recipes.odd.regulariser: 'l2-sp' pulls the body to where it started, but beta is 0"),
     ("recipes: {odd: {schedule: step, milestones: [0.5, 0.25]}}", "recipes.odd.milestones: must increase: [0.5, 0.25]"),
@@ -91,6 +105,9 @@ CASES = [
     (scale("rename: {naer: own}"), f"{BIG}.rename.naer: no arm uses a source or dataset 'naer'; did you mean 'near'?"),
     (scale("rename: {near: owm}"), f"{BIG}.rename.near: there is no entry 'owm' in datasets; did you mean 'own'?"),
     (scale("rename: {net: own}"), f"{BIG}.rename.net: there is no entry 'own' in sources; valid: net"),
+    (scale("targets: {nett: [near]}"), f"{BIG}.targets.nett: no arm uses a source 'nett'; did you mean 'net'?"),
+    (scale("targets: {net: [near, own]}"), f"{BIG}.targets.net.1: no arm has a target 'own' from net; valid: near"),
+    (scale("targets: {net: []}"), f"{BIG}.targets.net: leaves the arm 'first' no target from net"),
     # arms
     (arm(snapshots="[nte@last]"), f"{ARM}.snapshots.0: there is no entry 'nte' in sources; did you mean 'net'?"),
     (arm(snapshots="[net]"), f"{ARM}.snapshots.0: 'net' is no snapshot; write source@epoch, for example net@last"),
@@ -114,6 +131,14 @@ CASES = [
     (arm(overrides="{head_init: zero}"), f"{ARM}.overrides.head_init: 'zero' is not allowed; did you mean 'zeros'?"),
     (arm(overrides="{alpha: []}"), f"{ARM}.overrides.alpha: an empty list is a sweep without values"),
     (arm(overrides="{alpha: [0.1, 1e-1]}"), f"{ARM}.overrides.alpha: a value is listed twice in [0.1, 0.1]"),
+    (arm(overrides="{alpha: [[0.1, 0.2]]}"), f"{ARM}.overrides.alpha: must be a number; found [0.1, 0.2]"),
+    (arm(overrides="{milestones: 0.5}"), f"{ARM}.overrides.milestones: must be a list; found 0.5"),
+    (arm(overrides="{milestones: [0.5, x]}"), f"{ARM}.overrides.milestones: must be a number; found 'x'"),
+    (arm(overrides="{milestones: [[0.5], [1.5]]}"), f"{ARM}.overrides.milestones: must be less than 1; found 1.5"),
+    (arm(overrides="{milestones: [[0.5], 0.7]}"), f"{ARM}.overrides.milestones: must be a list; found 0.7"),
+    (arm(overrides="{milestones: [[0.5], [0.5]]}"), f"{ARM}.overrides.milestones: a value is listed twice in [[0.5], [0.5]]"),
+    (arm(overrides="{milestones: []}") + "\nrecipes: {plain: {schedule: step}}", f"{ARM}.overrides.milestones: plain+milestones=: schedule 'step' needs milestones"),
+    (arm(overrides="{milestones: {a: 1}}"), f"{ARM}.overrides.milestones: must be true or false, a number, text or a list of these; found {{'a': 1}}"),
     (arm(overrides="{alpha: 0, beta: 0}"), f"{ARM}.overrides.beta: plain+alpha=0+beta=0: alpha and beta are both 0, so nothing would be trained"),
     (arm(overrides="{batch_size: 16}"), f"{ARM}.targets.0: plain+batch_size=16 has batch_size 16, which cannot hold the 10 classes of near equally; use a multiple of 10, for example 10"),
     (arm(overrides="{batch_size: 8}"), f"{ARM}.targets.0: plain+batch_size=8 has batch_size 8, which cannot hold the 10 classes of near equally; use a multiple of 10, for example 10"),
@@ -176,6 +201,11 @@ def test_the_names_of_long_sweeps_are_limited(problems: Problems) -> None:
     (found,) = problems(arm(overrides=f"{{{overrides}}}"))
     assert f"{ARM}.overrides: the name plain+alpha=1.23456789012345e-10+batch_s…" in found
     assert found.endswith("has over 200 characters")
+
+
+def test_decoupled_decay_of_less_than_all_is_fine(problems: Problems) -> None:
+    recipe = "decay_form: decoupled, alpha: 0.1, beta: 0.5, weight_decay: 1.9, head_weight_decay: 9"
+    assert problems(f"recipes: {{odd: {{{recipe}}}}}") == []
 
 
 def test_a_problem_of_a_recipe_is_not_repeated_for_its_variants(problems: Problems) -> None:

@@ -9,6 +9,7 @@ from fastpipe.config.expansion import (
     parse_snapshot,
     runs_of,
     study_targets,
+    values_of,
     variants,
 )
 from fastpipe.config.names import Snapshot
@@ -80,6 +81,22 @@ def test_lists_are_sweeps_over_all_combinations() -> None:
         (0.2, False, 9),
         (0.2, True, 9),
     ]
+
+
+def test_milestones_are_one_value_and_lists_of_them_a_sweep() -> None:
+    ((suffix, name, recipe),) = variants("plain", PLAIN, {"milestones": [0.5, 0.9]})
+    assert (suffix, name) == ("", "plain+milestones=0.5,0.9")
+    assert recipe.milestones == (0.5, 0.9)
+    found = list(variants("plain", PLAIN, {"milestones": [[0.75], [0.5, 0.9]], "steps": [7]}))
+    assert [(suffix, name, recipe.milestones) for suffix, name, recipe in found] == [
+        ("+milestones=0.75+steps=7", "plain+milestones=0.75+steps=7", (0.75,)),
+        ("+milestones=0.5,0.9+steps=7", "plain+milestones=0.5,0.9+steps=7", (0.5, 0.9)),
+    ]
+
+
+def test_every_field_that_holds_a_list_is_known_as_such() -> None:
+    lists = {name for name, value in PLAIN.model_dump().items() if isinstance(value, tuple)}
+    assert lists == {name for name in Recipe.model_fields if values_of(name, [1]) == [(1,)]}
 
 
 @pytest.mark.parametrize("value", [0.01, 1e-2, [0.01]])
@@ -301,3 +318,28 @@ studies:
     rates = lambda target: [(r.recipe.alpha, r.recipe.momentum) for r in runs(made, target)]  # noqa: E731
     assert set(rates("demo")) == {(0.1, 0.5), (0.2, 0.5)}
     assert set(rates("demo-big")) == {(0.3, 0.5), (0.4, 0.5), (0.5, 0.5)}
+
+
+def test_a_scale_may_leave_out_targets_of_a_source(config: Make) -> None:
+    read = config(
+        """
+sources: {other: {dataset: own, snapshots: [1], epochs: 1}}
+studies:
+  demo:
+    scales:
+      demo: {targets: {other: [own]}}
+      big: {targets: {net: [near]}, rename: {near: own, own: near}}
+    arms:
+      first: {snapshots: [other@1, net@all], targets: [near, own]}
+"""
+    )
+
+    def pairs(target: str) -> list[tuple[str, str]]:
+        return [(str(one.snapshot), one.target) for one in runs(read, target)]
+
+    whole = [(f"net@{epoch}", target) for epoch in ("0", "0.5", "2") for target in ("near", "own")]
+    assert pairs("demo") == [("other@1", "own"), *whole]
+    assert pairs("demo-big") == [
+        *(("other@1", target) for target in ("own", "near")),
+        *((f"net@{epoch}", "own") for epoch in ("0", "0.5", "2")),
+    ]

@@ -86,12 +86,23 @@ def test_the_papers_grid(plan, study, arm):
     assert all(points == wanted for points in by_target.values())
 
 
-def test_the_papers_default_is_a_point_of_its_grid(plan):
-    (default, *_) = runs(plan, "hp-grid-paper", "default")
-    assert default.recipe.steps in {r.recipe.steps for r in runs(plan, "hp-grid-paper", "grid")}
+@pytest.mark.parametrize("suffix", ["", "-paper"])
+def test_the_default_is_a_point_of_every_grid(plan, suffix):
+    grid = {(r.snapshot, r.target, r.variant) for r in runs(plan, f"hp-grid{suffix}", "grid")}
+    default = runs(plan, f"hp-grid{suffix}", "default")
+    assert {(r.snapshot, r.target, r.variant) for r in default} < grid
+    assert {r.snapshot for r in default} == {snapshot for snapshot, _, _ in grid}
+
+
+def test_the_papers_default_and_pairs(plan):
+    default = runs(plan, "hp-grid-paper", "default")
     for key, value in {"momentum": 0.9, "weight_decay": 0.0001, "alpha": 0.01}.items():
-        assert getattr(default.recipe, key) == value
-    assert default.variant in {r.variant for r in runs(plan, "hp-grid-paper", "grid")}
+        assert {getattr(one.recipe, key) for one in default} == {value}
+    sources = ["imagenet-resnet101", "places-resnet101", "inat-resnet101"]
+    for arm in ("default", "grid"):
+        own = runs(plan, "hp-grid-paper", arm)
+        pairs = {(r.snapshot.source, r.target) for r in own}
+        assert pairs == {(source, target) for source in sources for target in TRAINING_IMAGES}
 
 
 def test_rates_fall_at_the_papers_epochs(plan):
@@ -136,10 +147,13 @@ def test_regularisers_of_appendix_d(plan):
 
 
 def test_momentum_batchnorm_and_augmentation(plan):
-    momentum = [r.recipe for r in runs(plan, "hp-momentum-paper", "momentum")]
-    assert {(r.momentum, r.weight_decay, r.batch_size) for r in momentum} == {
-        (m, decay, size) for m in MOMENTA for decay in (0.0005, 0.0001, 0) for size in (256, 16)
-    }
+    for arm, size in [("momentum", 256), ("momentum-small-batches", 16)]:
+        momentum = [r.recipe for r in runs(plan, "hp-momentum-paper", arm)]
+        assert {(r.momentum, r.weight_decay) for r in momentum} == {
+            (m, decay) for m in MOMENTA for decay in (0.0005, 0.0001, 0)
+        }
+        assert {r.batch_size for r in momentum} == {size}
+        assert {r.steps for r in momentum} == {math.ceil(300 * TRAINING_IMAGES["birds"] / size)}
     for suffix in ("", "-paper"):
         bn = runs(plan, f"hp-batchnorm{suffix}", "bn-momentum")
         assert {r.recipe.bn_momentum for r in bn} == {0, 0.9, 0.95, 0.99}

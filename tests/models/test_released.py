@@ -147,6 +147,16 @@ def test_our_own_form_is_checked_too():
         released_tensors(Backbone(), state, "f", IMAGENET)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_numbers_that_are_not_finite_are_refused(value):
+    state = dict(random_model(SMALL).state_dict())
+    state["classifier.3.bias"] = torch.tensor([0.0, value] + [0.0] * 5)
+    with pytest.raises(
+        UserError, match=r"w\.pth .* not finite in 1 of \d+ tensors: classifier\.3\.b"
+    ):
+        released_tensors(Backbone(name=SMALL), state, "w.pth", IMAGENET)
+
+
 def test_two_heads_are_refused():
     name = "timm/deit_tiny_distilled_patch16_224"
     with pytest.raises(UserError, match="has not one linear head"):

@@ -73,7 +73,7 @@ def test_the_usual_files_are_written(write, weights, handmade, compute):
     spec = FeaturesSpec.model_validate_json(
         json.dumps(
             {"source": "net", "epoch": 0, "dataset": "d", "channels": 3, "backbone": {"name": NAME}}
-            | {"compute": compute}
+            | {"score_images_per_class": 2, "compute": compute}
         )
     )
     with stage_job("x", handmade.root / "x", spec=spec, identity="i", work=handmade.work) as job:

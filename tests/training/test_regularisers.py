@@ -7,7 +7,8 @@ from torch.nn import functional as F
 from fastpipe.config.recipe import Recipe
 from fastpipe.models.network import body_parameters, head_parameters, set_body_mode
 from fastpipe.training.loop import FineTuning
-from fastpipe.training.regularisers import pulls
+from fastpipe.training.optimisers import build_optimiser, look_ahead, set_rates
+from fastpipe.training.regularisers import Pull, pulls
 from fastpipe.training.schedules import rate_factor
 
 
@@ -74,7 +75,7 @@ def test_moving_is_a_step_along_that_gradient(network, regulariser):
     for parameter in parameters:
         parameter.grad = torch.zeros_like(parameter)
     for pull in pulls(net, recipe, source):
-        pull.move(0.2)
+        pull.move(0.2, {})
     for parameter, wanted in zip(parameters, expected, strict=True):
         torch.testing.assert_close(parameter.detach(), wanted)
 
@@ -83,7 +84,7 @@ def test_parameters_without_a_gradient_are_left_alone(network):
     net, source = moved_network(network)
     before = [p.detach().clone() for p in net.parameters()]
     for pull in pulls(net, Recipe(weight_decay=0.3), source):
-        pull.move(0.2)
+        pull.move(0.2, {})
         pull.add_gradient()
     assert all(p.grad is None for p in net.parameters())
     assert all(map(torch.equal, net.parameters(), before))
@@ -99,13 +100,17 @@ def test_no_penalty_is_no_work(network):
 
 
 def literal(training, net, recipe, steps):
-    """The update rules written out, on a copy of the run's network."""
+    """The update rules written out, on a copy of the run's network.
+
+    The network itself is at the points where gradients are taken.
+    """
     set_body_mode(net, training=True)
     source = [p.detach().clone() for p in body_parameters(net)]
     groups = [
         (body_parameters(net), source, recipe.beta, recipe.weight_decay),
         (head_parameters(net), None, recipe.alpha, recipe.head_weight_decay),
     ]
+    theta = {p: p.detach().clone() for p in net.parameters()}
     velocity = {p: torch.zeros_like(p) for p in net.parameters()}
     for step in range(1, steps + 1):
         images, labels = training.feed.batch(step)
@@ -114,27 +119,34 @@ def literal(training, net, recipe, steps):
         )
         gradient = dict(zip(net.parameters(), gradients, strict=True))
         factor = rate_factor(step, recipe.steps, recipe.schedule)
+        update = _coupled if recipe.decay_form == "coupled" else _decoupled
         with torch.no_grad():
             for parameters, origins, first, strength in groups:
                 strength = recipe.weight_decay if strength is None else strength
                 pulled = recipe.regulariser == "l2-sp" and origins is not None
                 zeros = [torch.zeros_like(p) for p in parameters]
                 for p, origin in zip(parameters, origins if pulled else zeros, strict=True):
-                    _update(p, gradient[p], velocity, first * factor, strength, origin, recipe)
+                    update(
+                        p, theta, velocity, gradient[p], first * factor, strength, origin, recipe
+                    )
 
 
-def _update(p, gradient, velocity, rate, strength, origin, recipe):
-    away = p - origin
-    if recipe.decay_form == "coupled":
-        gradient = gradient + strength * away
-        velocity[p] = recipe.momentum * velocity[p] + gradient  # torch's form
-        ahead = gradient + recipe.momentum * velocity[p]
-        p -= rate * (ahead if recipe.optimiser == "nesterov" else velocity[p])
-    else:
-        v = velocity[p] = recipe.momentum * velocity[p] - rate * gradient  # equation 1
-        if recipe.optimiser == "nesterov":
-            v = recipe.momentum * v - rate * gradient
-        p += v - rate * strength * away  # equation 2, away from the θ before
+def _coupled(p, theta, velocity, gradient, rate, strength, origin, recipe):
+    """torch's form, in the point that torch holds."""
+    gradient = gradient + strength * (p - origin)
+    velocity[p] = recipe.momentum * velocity[p] + gradient
+    ahead = gradient + recipe.momentum * velocity[p]
+    p -= rate * (ahead if recipe.optimiser == "nesterov" else velocity[p])
+
+
+def _decoupled(p, theta, velocity, gradient, rate, strength, origin, recipe):
+    """Li et al., equations 1 and 2, in θ; then the point of the next gradient, θ + m v."""
+    decay = rate * strength * (theta[p] - origin)
+    velocity[p] = recipe.momentum * velocity[p] - rate * gradient
+    theta[p] += velocity[p] - decay
+    p.copy_(theta[p])
+    if recipe.optimiser == "nesterov":
+        p += recipe.momentum * velocity[p]
 
 
 @pytest.mark.parametrize("optimiser", ["sgd", "nesterov"])
@@ -152,6 +164,29 @@ def test_updates_are_the_written_rules(network, task, optimiser, regulariser, fo
     training.run(lambda step, state: None)
     for ours, theirs in zip(training.network.parameters(), peer.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(("optimiser", "momentum"), [("nesterov", 0.9), ("sgd", 0.9), ("sgd", 0)])
+@pytest.mark.parametrize("factors", [[1.0] * 12, [1.0, 1.0, 0.1, 0.1, 0.5, 0.02] * 2])
+def test_decoupled_decay_on_a_parabola(optimiser, momentum, factors):
+    """½x² from 1: equations 1 and 2 in plain numbers, also where the rate changes."""
+    x = torch.nn.Parameter(torch.ones(1, dtype=torch.float64))
+    rule = build_optimiser([x], [], kind=optimiser, alpha=0.1, beta=0, momentum=momentum)
+    pull, m = Pull("head", [x], None, 1.0), momentum if optimiser == "nesterov" else 0.0
+    theta, v, before, seen = 1.0, 0.0, 1.0, []
+    for factor in factors:
+        rate = 0.1 * factor
+        v, old = momentum * v - rate * (theta + m * v), theta
+        theta = old + v - rate * 1.0 * old
+        x.grad = x.detach().clone()
+        set_rates(rule, factor, before, keep_velocity=True)
+        pull.move(rate, look_ahead(rule))
+        rule.step()
+        assert x.item() == pytest.approx(theta + m * v, rel=1e-12, abs=1e-15)
+        seen.append(x.item())
+        before = factor
+    if optimiser == "nesterov" and factors[2] == 1:  # worked out by hand
+        assert seen[:4] == pytest.approx([0.71, 0.4141, 0.149111, -0.06181019], abs=1e-12)
 
 
 @pytest.mark.parametrize("kind", ["sgd", "nesterov", "adam", "radam"])

@@ -26,7 +26,8 @@ CLAIM = Claim(
     measured=(
         "At the default learning rate, test accuracy with momentum 0 minus 0.9, all else equal, "
         "averaged over weight decays and seeds for each pair of source and target; slope of that "
-        "difference on domain similarity over pairs, which should be above 0. Pairs, not seeds, "
+        "difference on domain similarity over pairs, which should be above 0. The slope is tested, "
+        "not the sign of the differences: one momentum may be better everywhere. Pairs, not seeds, "
         "are the units; since they share sources and targets, whole sources and targets are "
         "exchanged for p"
     ),
