@@ -313,6 +313,10 @@ class TestMistakes:
         code, _, err = run("--source", "src")
         assert code == 1 and "either --images FOLDER or --dataset NAME" in err
 
+    def test_corrupt_images_of_a_declared_dataset(self, run):
+        code, _, err = run("--source", "src", "--dataset", "tiny", "--skip-corrupt")
+        assert code == 1 and "set `skip_corrupt: true` in the dataset tiny" in err
+
     def test_folders_that_will_not_do(self, run, tmp_path):
         code, _, err = run("--source", "src", "--images", str(tmp_path / "none"))
         assert code == 1 and "is no folder" in err
