@@ -99,6 +99,10 @@ def give_advice(
     """
     if (images is None) == (dataset is None):
         raise UserError("give either --images FOLDER or --dataset NAME, the images to advise on")
+    if skip_corrupt and images is None:
+        raise UserError(
+            f"--skip-corrupt is for --images; set `skip_corrupt: true` in the dataset {dataset}"
+        )
     plan = Plan(config)
     known = knowledge(plan, source, study)
     if images is not None:

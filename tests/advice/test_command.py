@@ -21,7 +21,7 @@ from fastpipe.advice.measuring import Measured, preparation, with_folder
 from fastpipe.cli import HOME, main
 from fastpipe.config.dataset import Dataset
 from fastpipe.config.load import load
-from fastpipe.config.names import WORK, Snapshot, dataset_folder, study_folder
+from fastpipe.config.names import WORK, Snapshot, dataset_folder, features_folder, study_folder
 from fastpipe.config.plan import Plan
 from fastpipe.config.source import Source
 from fastpipe.config.yaml_text import read_yaml
@@ -164,13 +164,14 @@ def test_scores_beside_those_of_the_references(run, workplace, tmp_path):
             ).fetchall()
     images = write_images(tmp_path / "mine", {"a": 12, "b": 9})
     _, out, _ = run("--source", "src", "--images", str(images), "--out", str(tmp_path))
-    said = {
-        one["score"]: one for one in json.loads((tmp_path / "advice.json").read_text())["scores"]
-    }
+    advice = json.loads((tmp_path / "advice.json").read_text())
+    said = {one["score"]: one for one in advice["scores"]}
     assert set(said) == set(SCORES) - {"similarity"}
     assert said["knn"]["references"] == {"a": 0.25} and said["logme"]["references"] == {}
     assert 0 <= said["knn"]["value"] <= 1
-    features = load_file(next(Path("results").glob("**/src@2/**/advise-*/**/images.safetensors")))
+    features = load_file(
+        features_folder(Snapshot("src", 2.0), advice["name"]) / "images.safetensors"
+    )
     assert said["logme"]["value"] == pytest.approx(
         logme(features["train.features"], features["train.labels"])
     )
@@ -311,6 +312,10 @@ class TestMistakes:
     def test_neither_images_nor_dataset(self, run):
         code, _, err = run("--source", "src")
         assert code == 1 and "either --images FOLDER or --dataset NAME" in err
+
+    def test_corrupt_images_of_a_declared_dataset(self, run):
+        code, _, err = run("--source", "src", "--dataset", "tiny", "--skip-corrupt")
+        assert code == 1 and "set `skip_corrupt: true` in the dataset tiny" in err
 
     def test_folders_that_will_not_do(self, run, tmp_path):
         code, _, err = run("--source", "src", "--images", str(tmp_path / "none"))
