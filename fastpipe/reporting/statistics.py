@@ -65,6 +65,8 @@ class Estimate:
     bootstrap_low: float | None = None
     """Lower end of the 95 % BCa bootstrap interval; None with fewer than ten pairs."""
     bootstrap_high: float | None = None
+    chance: float | None = None
+    """What chance gives, where that depends on the runs; None: the statistic's `reference`."""
 
 
 class Statistic(ABC):
@@ -359,8 +361,6 @@ class Concordance(Statistic):
     targets. The effect size is the mean Spearman correlation of two sources, (mW − 1)/(m − 1).
     """
 
-    reference: float
-    """Where reports draw chance: 1/m for the expected number of sources."""
     name = "Kendall's W"
     fewest_pairs = 5
 
@@ -375,7 +375,8 @@ class Concordance(Statistic):
             low, high = max(low, 0.0), min(high, 1.0)
         holds = value > 1 / orders
         alike = (orders * value - 1) / (orders - 1)
-        return Estimate(targets, value, low, high, alike, holds, _concordance_test(y, above=holds))
+        p = _concordance_test(y, above=holds)
+        return Estimate(targets, value, low, high, alike, holds, p, chance=1 / orders)
 
 
 @dataclass(frozen=True)

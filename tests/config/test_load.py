@@ -122,7 +122,7 @@ def test_a_section_without_a_value_changes_nothing(config: Make, text: str) -> N
         ("recipes: {💥: {}}", "1:11: recipes.💥: is not allowed as a name"),
         ("studies: {demo: {arms: {a+b: {recipe: fast, snapshots: [net@0], targets: [near]}}}}", "1:25: studies.demo.arms.a+b: is not allowed as a name"),
         ("studies: {demo: {arms: {first: {overrides: {alpha: null}}}}}", "1:45: studies.demo.arms.first.overrides.alpha: must be true or false, a number, text or a list of these; found nothing"),
-        ("sources: {net: {library: torch, snapshots: null}}", "1:17: sources.net.library: 'torch' is not allowed; did you mean 'torchvision'?"),
+        ("sources: {other: {library: torch}}", "1:19: sources.other.library: 'torch' is not allowed; did you mean 'torchvision'?"),
         ("studies: {demo: {arms: {first: {overrides: {alpha: [1, [[2]]]}}}}}", "1:45: studies.demo.arms.first.overrides.alpha: must be true or false, a number, text or a list of these; found [1, [[2]]]"),
         ("studies: {demo: {arms: {first: {overrides: {alpha: [1, [2]]}}}}}", "1:45: studies.demo.arms.first.overrides.alpha: must be a number; found [2]"),
         ("studies: {demo: {arms: {first: {snapshots: net@last}}}}", "1:33: studies.demo.arms.first.snapshots: must be a list; found 'net@last'"),

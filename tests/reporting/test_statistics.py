@@ -371,7 +371,7 @@ class TestPairs:
 
 
 class TestConcordance:
-    W = Concordance(1 / 3)
+    W = Concordance()
 
     def test_by_hand(self):
         # ranks 1..5, 1..5, 2 1 3 4 5: sums 4 5 9 12 15; S = 86, W = 12·86 / (9·120)
@@ -380,6 +380,8 @@ class TestConcordance:
         assert found.value == pytest.approx(12 * 86 / (9 * 120))
         assert found.pairs == 5
         assert found.holds
+        assert found.chance == pytest.approx(1 / 3)
+        assert self.W(pair_rows(y[:2], y[:2])).chance == pytest.approx(1 / 2)
 
     @pytest.mark.parametrize("seed", range(3))
     def test_against_friedman_and_mean_spearman(self, seed):
@@ -403,7 +405,7 @@ class TestConcordance:
 
     def test_discord_is_on_the_other_side(self):
         y = np.array([[1, 2, 3, 4, 5, 6], [6, 5, 4, 3, 2, 1]])
-        found = Concordance(1 / 2)(pair_rows(y, y))
+        found = Concordance()(pair_rows(y, y))
         assert found.value == pytest.approx(0)
         assert not found.holds
         assert found.p < 0.05

@@ -28,7 +28,7 @@ CLAIM = Claim(
     ),
     parts=(
         Part(
-            statistic=Concordance(reference=1 / 3),
+            statistic=Concordance(),
             unit="correlation",
             query=f"""
                 WITH {TRIED},

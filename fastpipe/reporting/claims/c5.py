@@ -42,12 +42,12 @@ CLAIM = Claim(
         "Caltech gains no more than Cars"
     ),
     measured=(
-        "Test accuracy with L2-SP minus L2 (top-1; the paper's error, averaged over classes, is "
-        "its complement where the test images are the same number of each class), each with the "
-        "learning rate and strength that validate best, one choice for all seeds. On dissimilar targets within 1 point of 0, on "
-        "similar ones above 0; dissimilar and similar: below and above the median similarity of "
-        "the study's targets. The unit is a seed (mean over the targets of a side), so this "
-        "speaks about these targets, not about others"
+        "Test accuracy with L2-SP minus L2 (top-1: one minus the paper's error, which is "
+        "averaged over classes, where each class has as many test images), each with the "
+        "learning rate and strength that validate best, one choice for all seeds. On dissimilar "
+        "targets within 1 point of 0, on similar ones above 0; dissimilar and similar: below and "
+        "above the median similarity of the study's targets. The unit is a seed (mean over the "
+        "targets of a side), so this speaks about these targets, not about others"
     ),
     parts=(
         Part(statistic=Equivalence(0.01), unit="points", query=_on("dissimilar")),

@@ -66,6 +66,6 @@ def _row(one: Verdicts, setting: Setting, place: int, contrast: Measured) -> dic
         "contrast": contrast.name,
         "statistic": statistic.name,
         "unit": contrast.part.unit,
-        "reference": statistic.reference,
+        "reference": contrast.reference,
         "margin": statistic.margin,
     } | asdict(contrast.estimate)

@@ -33,6 +33,12 @@ class Measured(Contrast):
 
     part: Part | None = None
 
+    @property
+    def reference(self) -> float:
+        """Where "no effect" lies, or chance, or the expected value."""
+        chance = self.estimate.chance
+        return self.part.statistic.reference if chance is None else chance
+
 
 @dataclass(frozen=True)
 class Verdicts:

@@ -202,14 +202,10 @@ class _Forest:
     def __init__(self, part: Part, contrasts: Sequence[Measured]):
         self._part, statistic = part, part.statistic
         self._transform = math.log if statistic.logarithmic else float
-        wide = statistic.name == "equivalence" or statistic.name == "slope"
-        self._margin = (
-            statistic.reference - statistic.margin,
-            statistic.reference + (statistic.margin if wide else 0.0),
-        )
         found = [one.estimate for one in contrasts]
         ends = [x for one in found for x in (one.low, one.high) if x is not None]
-        values = [self._transform(x) for x in (*self._margin, *ends)] if not statistic.exact else []
+        ends += [end for one in contrasts for end in self._margin(one)]
+        values = [self._transform(end) for end in ends] if not statistic.exact else []
         self._low, self._high = min(values, default=0.0), max(values, default=1.0)
 
     def __call__(self, contrast: Measured) -> dict[str, float] | None:
@@ -217,11 +213,17 @@ class _Forest:
         if statistic.exact or found.value is None or found.low is None or found.high is None:
             return None
         values = {
-            "zero": statistic.reference, "low": found.low, "mean": found.value, "high": found.high
+            "zero": contrast.reference, "low": found.low, "mean": found.value,
+            "high": found.high,
         }  # fmt: skip
         positions = {name: self._position(value) for name, value in values.items()}
-        left, right = (self._position(end) for end in self._margin)
+        left, right = (self._position(end) for end in self._margin(contrast))
         return positions | {"margin": left, "margin_width": round(right - left, 1)}
+
+    def _margin(self, contrast: Measured) -> tuple[float, float]:
+        statistic, middle = self._part.statistic, contrast.reference
+        wide = statistic.name == "equivalence" or statistic.name == "slope"
+        return middle - statistic.margin, middle + (statistic.margin if wide else 0.0)
 
     def _position(self, value: float) -> float:
         span = (self._high - self._low) or 1.0

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from fastpipe.config.recipe import Recipe
+from fastpipe.reporting.drawing.text import number
 from fastpipe.reporting.tables import Row, Tables
 from fastpipe.reporting.theme import ARM_COLOURS
 
@@ -28,14 +30,22 @@ _ARMS = """
             AS rates,
         CASE WHEN count(DISTINCT (head_init, head_sigma)) = 1 THEN min(head_init) END AS head_init,
         min(head_sigma) AS head_sigma,
-        CASE WHEN count(DISTINCT optimiser) = 1 THEN min(optimiser) END AS optimiser
+        CASE WHEN count(DISTINCT optimiser) = 1 THEN min(optimiser) END AS optimiser,
+        len(list_distinct(flatten(list(list(DISTINCT optimiser)) OVER (PARTITION BY study))))
+            AS optimisers
     FROM arms
     JOIN recipes USING (recipe)
     SEMI JOIN comparison USING (study, arm)
     GROUP BY study, arm, role
     ORDER BY study, min(position)
 """
-"""`usual`: whether the recipes are what is said about their role."""
+"""`usual`: whether the recipes are what is said about their role. `optimisers`: how many there are
+in the study."""
+
+_TOLD = ("alpha", "beta", "head_init", "head_sigma", "optimiser")
+"""Fields of a recipe that are told of every arm, in words of their own."""
+
+_OTHERS = [field for field in Recipe.model_fields if field not in _TOLD]
 
 
 def study_titles(tables: Tables) -> dict[str, str]:
@@ -66,7 +76,8 @@ def study_sections(tables: Tables) -> list[dict[str, Any]]:
     The report's own texts head the page, so they are left out here.
     """
     labels = arm_labels(tables)
-    arms = tables.rows(_ARMS)
+    differences = _differences(tables)
+    arms = [row | {"own": differences[row["study"], row["arm"]]} for row in tables.rows(_ARMS)]
     sections: list[dict[str, Any]] = []
     told: set[str] = set()  # what a role is about stands once on the page
     for row in tables.rows("FROM studies ORDER BY position"):
@@ -83,6 +94,43 @@ def study_sections(tables: Tables) -> list[dict[str, Any]]:
     return sections
 
 
+def _differences(tables: Tables) -> dict[tuple[str, str], list[str]]:
+    """(study, arm) → its values of the fields in which the study's arms differ.
+
+    A field that the label has as well (`grid+momentum=0.9`) is left out.
+    """
+    rows = tables.rows(f"""
+        SELECT study, arm, {", ".join(_OTHERS)}
+        FROM arms JOIN recipes USING (recipe) SEMI JOIN comparison USING (study, arm)
+        ORDER BY ALL
+    """)
+    found: dict[tuple[str, str], list[str]] = {}
+    for study in dict.fromkeys(row["study"] for row in rows):
+        by_arm: dict[str, list[Row]] = {}
+        for row in rows:
+            if row["study"] == study:
+                by_arm.setdefault(row["arm"], []).append(row)
+        for field in _OTHERS:
+            values = {arm: _values(own, field) for arm, own in by_arm.items()}
+            differ = len(set(values.values())) > 1
+            for arm, text in values.items():
+                told = [f"{field.replace('_', ' ')}\u00a0{text}"] if differ else []
+                found.setdefault((study, arm), []).extend([] if f"+{field}=" in arm else told)
+    return found
+
+
+def _values(rows: Sequence[Row], field: str) -> str:
+    return " or ".join(dict.fromkeys(_shown(row[field]) for row in rows))
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "by default"
+    if isinstance(value, list):
+        return ", ".join(map(_shown, value))
+    return number(value) if isinstance(value, float) else str(value).lower()
+
+
 def _arm(arm: Row, labels: Sequence[str], told: set[str]) -> dict[str, Any]:
     about = "" if arm["role"] in told or not arm["usual"] else _ABOUT[arm["role"]]
     told |= {arm["role"]} if about else set()
@@ -92,7 +140,8 @@ def _arm(arm: Row, labels: Sequence[str], told: set[str]) -> dict[str, Any]:
 
 
 def _facts(arm: Row) -> list[str]:
-    """Rates, the head's start and the optimiser, where all runs of the arm share them."""
+    """Rates, the head's start and the optimiser, where all runs of the arm share them; then the
+    fields in which the study's arms differ."""
     pairs = {(rate["alpha"], rate["beta"]) for rate in arm["rates"]}
     facts = [
         f"α\u00a0=\u00a0{rate['alpha']:g}, β\u00a0=\u00a0{rate['beta']:g}"
@@ -103,4 +152,6 @@ def _facts(arm: Row) -> list[str]:
         facts.append(f"W(0)\u00a0∼\u00a0N(0,\u00a0{arm['head_sigma']:g})")
     elif arm["head_init"]:
         facts.append(f"{arm['head_init']} head")
-    return facts + ([arm["optimiser"]] if arm["optimiser"] not in (None, "sgd") else [])
+    if arm["optimiser"] and (arm["optimiser"] != "sgd" or arm["optimisers"] > 1):
+        facts.append(arm["optimiser"])
+    return facts + arm["own"]
