@@ -219,7 +219,10 @@ def test_normalised_terms(tuning):
                     key = (*(run[name] for name in PAIR), run["recipe"], run["seed"])
                     now, head = looked[*key, step], heads[*key, step]
                     if kind == "l2":
-                        first = looked[*key, first_step]["body_norm"] ** 2 + heads[*key, first_step] ** 2
+                        first = (
+                            looked[*key, first_step]["body_norm"] ** 2
+                            + heads[*key, first_step] ** 2
+                        )
                         ratios.append((now["body_norm"] ** 2 + head**2) / first)
                     else:
                         term = run["lambda"] * now["body_distance"] ** 2 + 0.01 * head**2
