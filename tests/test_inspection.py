@@ -96,6 +96,13 @@ def test_an_empty_class_and_one_too_small_are_told_together_with_what_to_write(p
     assert problems(photos, without_classes=("leer", "zu: klein")) == []
 
 
+def test_leaving_classes_out_is_no_advice_where_too_few_are_left(tmp_path):
+    for name in ("a", "b", "c"):
+        picture(tmp_path / "own" / name / "1.jpg")
+    (small,) = problems(tmp_path / "own")
+    assert small.endswith("at least 3 are needed, one each for train, val and test; add images")
+
+
 def test_train_and_test_folders_need_each_class_in_both(photos, tmp_path):
     root = tmp_path / "both"
     root.mkdir()

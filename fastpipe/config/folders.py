@@ -90,17 +90,19 @@ def _too_few(root: Path, files: Files) -> Iterator[str]:
         few = {name: len(own) for name, own in classes.items() if len(own) < least[split]}
         empty = [name for name, count in few.items() if not count]
         small = {name: count for name, count in few.items() if count}
+        enough = len(classes) - len(few) >= 2  # a target needs two classes
         where = f"{root}" if whole else f"{root / split}"
         if empty:
             yield (
-                f"{where} has no image of class {', '.join(map(repr, empty))}; add images, or "
-                f"leave it out with {leave_out(empty)}"
+                f"{where} has no image of class {', '.join(map(repr, empty))}; add images"
+                + (f", or leave it out with {leave_out(empty)}" if enough else "")
             )
         if small:
             listed = ", ".join(f"{name!r} has {count}" for name, count in small.items())
             yield (
                 f"{where} has too few images: class {listed}; at least {least[split]} are needed, "
-                f"{why}; add images, or leave it out with {leave_out(small)}"
+                f"{why}; add images"
+                + (f", or leave it out with {leave_out(small)}" if enough else "")
             )
 
 
