@@ -105,7 +105,7 @@ def test_links_and_charts_lead_somewhere(html):
     assert {href[1:] for href in reader.get("a", "href")} <= set(ids)
     data = json.loads(re.search(r'id="page-data">(.*?)</script>', html, re.S)[1])
     assert set(reader.get("div", "data-chart")) == set(data["charts"])
-    assert len(data["charts"]) == 22
+    assert len(data["charts"]) == 24
     assert set(data["legends"]) <= set(ids)
     assert {int(i) for i in reader.get("button", "data-arm")} == set(range(6))
 

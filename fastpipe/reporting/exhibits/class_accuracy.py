@@ -50,7 +50,7 @@ EXHIBIT = Exhibit(
         "A class with few training images is often the one that is recognised worst. Balanced "
         "accuracy is the mean of the column, whatever the sizes of the classes."
     ),
-    paper="None of the papers shows it.",
+    paper="It is in no paper.",
     here=(
         "The arm with the best mean accuracy on the validation split, its state deployed at the "
         "last checkpoint, test images; mean ± half the width of the 95 % interval over seeds. At "

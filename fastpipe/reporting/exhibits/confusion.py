@@ -91,7 +91,7 @@ EXHIBIT = Exhibit(
         "Each row is a true class; the dark cell on the diagonal is what was recognised, the "
         "others are mistakes."
     ),
-    paper="None of the papers shows it.",
+    paper="It is in no paper.",
     here=(
         "The arm with the best mean accuracy on the validation split, its state deployed at the "
         "last checkpoint, test images: shares of the true class, mean over seeds. With more than "
