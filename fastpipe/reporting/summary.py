@@ -17,6 +17,10 @@ from fastpipe.reporting.tables import Row, Tables
 __all__ = ["Paragraph", "summarise"]
 
 
+_FEW_SETTINGS = 6
+"""With more pairs of source and target there is a paragraph for each source instead."""
+
+
 @dataclass(frozen=True)
 class Paragraph:
     """A heading of a few words and sentences; names in them are already escaped."""
@@ -31,7 +35,11 @@ def summarise(tables: Tables, verdicts: Sequence[Verdicts]) -> list[Paragraph]:
         found = [_design(tables), _claims(verdicts), *_studies(study_titles(tables), verdicts)]
     else:
         settings = tables.rows("FROM settings ORDER BY source, target")
-        found = [_design(tables), *(_target(tables, setting) for setting in settings)]
+        if len(settings) > _FEW_SETTINGS:
+            sources = dict.fromkeys((row["study"], row["source"]) for row in settings)
+            found = [_design(tables), *(_source(tables, *source) for source in sources)]
+        else:
+            found = [_design(tables), *(_target(tables, setting) for setting in settings)]
         found += [_warmup(verdicts), _pretraining(tables), _similarity(tables), _claims(verdicts)]
     found += [*_advice(tables), _diverged(tables)]
     return [paragraph for paragraph in found if paragraph]
@@ -90,6 +98,44 @@ def _target(tables: Tables, setting: Row) -> Paragraph | None:
         [*where, last],
     )
     return Paragraph(setting["target"], learned + _kept(kept, _dataset(tables, setting)))
+
+
+def _source(tables: Tables, study: str, source: str) -> Paragraph | None:
+    """What tuning on validation images gives on all targets of a source, where they are many."""
+    rows = tables.rows(
+        """
+        WITH arms AS (
+            SELECT target, arm, role, avg(val_top1) AS val, avg(final_top1) AS test
+            FROM comparison
+            WHERE study = ? AND setting_source = ? AND role <> 'scratch'
+            GROUP BY ALL
+        )
+        SELECT target, count(*) AS arms, arg_max(test, val) AS tuned,
+            max(test) FILTER (role = 'baseline') AS declared
+        FROM arms GROUP BY target HAVING tuned IS NOT NULL ORDER BY tuned
+        """,
+        [study, source],
+    )
+    if not rows:
+        return None
+    lowest, highest = rows[0], rows[-1]
+    text = _(
+        "Of {} arms, that with the best validation accuracy classifies {} ({}) to {} ({}) of the "
+        "test images correctly. ",
+        rows[0]["arms"], _bold(lowest["tuned"]), lowest["target"], _bold(highest["tuned"]),
+        highest["target"],
+    )  # fmt: skip
+    gains = [row["tuned"] - row["declared"] for row in rows if row["declared"] is not None]
+    if gains:
+        text += _(
+            "The best baseline on the test images differs from it by {} to {} percentage points. ",
+            *(f"{100 * gain:+.1f}".replace("-", "−") for gain in (-max(gains), -min(gains))),
+        )  # fmt: skip
+    return Paragraph(f"From {source}", text)
+
+
+def _bold(share: float) -> Markup:
+    return _("<b>{}</b>", percent(share))
 
 
 def _dataset(tables: Tables, setting: Row) -> str:
@@ -163,7 +209,7 @@ def _leaders(early: list[Row], final: list[Row]) -> Markup:
     """For studies that do not compare FAST with baselines."""
     text = Markup()
     for rows in (early, final):
-        if rows:
+        if rows and (rows is early or rows != early):
             best = max(rows, key=lambda row: row["mean"])
             steps = count(best["step"], "step")
             text += _("After {} {} is ahead with {}. ", steps, _name(best), _strong(best))

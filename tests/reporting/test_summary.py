@@ -159,3 +159,29 @@ def test_released_weights_without_images_are_called_so(altered):
     text = paragraphs(altered("UPDATE snapshots SET dataset = NULL"))["The experiment"]
     assert "mnist-cnn (small-cnn, released weights)" in text
     assert "None" not in text
+
+
+def test_many_pairs_are_told_by_source_and_chosen_on_validation(altered_grid):
+    grid = altered_grid(
+        "DELETE FROM arms WHERE study <> 'hp-grid'", "DELETE FROM studies WHERE name <> 'hp-grid'"
+    )
+    found = {one.heading: str(one.text) for one in summarise(grid, [])}
+    rows = grid.rows("FROM comparison WHERE role <> 'scratch'")
+    sources = sorted({row["setting_source"] for row in rows})
+    assert [name for name in found if name.startswith("From ")] == [f"From {s}" for s in sources]
+    own = [row for row in rows if row["setting_source"] == sources[0]]
+    tuned = []
+    for target in {row["target"] for row in own}:
+        arms = {row["arm"] for row in own if row["target"] == target}
+        chosen = {
+            arm: [
+                np.mean([row[name] for row in own if (row["target"], row["arm"]) == (target, arm)])
+                for name in ("val_top1", "final_top1")
+            ]
+            for arm in arms
+        }
+        tuned.append(max(chosen.values())[1])
+    shown = re.findall(r"<b>([\d.]+)", found[f"From {sources[0]}"])
+    assert [float(number) for number in shown] == pytest.approx(
+        [100 * min(tuned), 100 * max(tuned)], abs=0.051
+    )
