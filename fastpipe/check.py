@@ -68,6 +68,8 @@ def print_plan(plan: Plan, study: str | None, console: Console | None = None) ->
         if found.state(plan.prepare(dataset)) is not State.CURRENT
     }
     stops = _print_folders(unprepared, console)
+    # Asked about everything, folders that only other scales need may be on other machines.
+    stops += _lost(unprepared) if study else []
     console.print(_outlook(jobs, estimate, found))
     if stops:
         raise UserError("\n".join([_WOULD_STOP, *stops]))
@@ -95,15 +97,22 @@ def folder_lines(config: Config | None) -> list[str]:
 
 def _print_folders(datasets: Mapping[str, Dataset], console: Console) -> list[str]:
     """Print what does not stop; return the lines that do."""
-    lost = {name: [text for _, text in lost_folders(one)] for name, one in datasets.items()}
     inspections = _inspections(datasets)
     for name, one in inspections.items():
         for line in _lines(name, one.notes):
             console.print(line, markup=False, highlight=False, soft_wrap=True)
     if any(one.notes for one in inspections.values()):
         console.print()
-    stops = lost | {name: one.stops for name, one in inspections.items()}
-    return [line for name, messages in stops.items() for line in _lines(name, messages)]
+    return [line for name, one in inspections.items() for line in _lines(name, one.stops)]
+
+
+def _lost(datasets: Mapping[str, Dataset]) -> list[str]:
+    """Folders that are not there."""
+    return [
+        line
+        for name, dataset in datasets.items()
+        for line in _lines(name, (text for _, text in lost_folders(dataset)))
+    ]
 
 
 def _inspections(datasets: Mapping[str, Dataset]) -> "dict[str, Inspection]":

@@ -160,7 +160,7 @@ def test_what_is_not_known_before_the_data_are_there_is_said(plan: Plan) -> None
     text = shown(plan, "wide")
     assert cells(text, "finetune") == ["finetune", "6", "0", "0", "6", "?"]
     *_, outlook = text.split("\n\n")
-    assert outlook.startswith("At least ") and "8 of 31 jobs cannot be estimated" in outlook
+    assert outlook.startswith("At least ") and "8 of 33 jobs cannot be estimated" in outlook
 
 
 def test_an_unknown_study_is_refused_with_the_nearest_name(plan: Plan) -> None:
