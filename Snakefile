@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
 sys.path.insert(0, str(workflow.basedir))
 
@@ -61,13 +62,26 @@ def files(jobs):
     ]
 
 
+@contextlib.contextmanager
+def damage_ends_it():
+    """In an input function: raised there, a UserError would get a traceback."""
+    try:
+        yield
+    except UserError as error:
+        logger.error(str(error))
+        sys.exit(1)
+
+
 def given(stage, paths):
     """Input function of a stage: files made by others, which depend on the wildcards."""
 
     def inputs(wildcards):
         dag = workflow.dag_settings
         forced = bool(dag.forceall or dag.forcerun or dag.forcetargets)
-        return graph.inputs(stage, wildcards, paths(wildcards), ancient, forced=forced)
+        with damage_ends_it():
+            return graph.inputs(
+                stage, wildcards, paths(wildcards), ancient, forced=forced
+            )
 
     return inputs
 
@@ -141,11 +155,21 @@ onerror:
     end_warm_process()
 
 
-# A target names every file behind it, so that whatever is deleted is rebuilt.
+def wanted(study):
+    """Input function of a target: every file behind it, so that whatever is deleted is rebuilt."""
+
+    def inputs(wildcards):
+        with damage_ends_it():
+            graph.look_at(study)
+        return files(graph.plan.jobs(study))
+
+    return inputs
+
+
 rule all:
     default_target: True
     input:
-        files(graph.plan.jobs(settings.default_study)),
+        wanted(settings.default_study),
     message:
         f"The report: results/studies/{settings.default_study}/report.html"
 
@@ -156,6 +180,6 @@ for study in graph.plan.targets:
         name:
             study
         input:
-            files(graph.plan.jobs(study)),
+            wanted(study),
         message:
             f"The report: results/studies/{study}/report.html"

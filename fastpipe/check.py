@@ -54,7 +54,7 @@ def print_plan(plan: Plan, study: str | None, console: Console | None = None) ->
     jobs = list(dict.fromkeys(job for target in asked for job in plan.jobs(target)))
     found = audit(jobs)
     found.refuse_damage()
-    estimate = Estimate(plan)
+    estimate = Estimate(plan, asked)
     console.print(_datasets(plan, estimate, names, found))
     console.print(_sources(plan, names, found))
     for name in names:

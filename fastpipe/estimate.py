@@ -11,6 +11,7 @@ from typing import Any
 from fastpipe.config.backbone_names import OURS
 from fastpipe.config.classes import class_count
 from fastpipe.config.dataset import Dataset, FolderProvider, SklearnProvider, TorchvisionProvider
+from fastpipe.config.expansion import BASE_SCALE
 from fastpipe.config.image_files import is_image
 from fastpipe.config.names import dataset_folder
 from fastpipe.config.plan import Job, Plan
@@ -105,8 +106,12 @@ def _count_files(folder: Path) -> int:
 class Estimate:
     """Images and seconds of jobs of a plan."""
 
-    def __init__(self, plan: Plan):
+    def __init__(self, plan: Plan, asked: Iterable[str] = ()):
+        """`asked`: targets at other scales than the demo's whose timings count as well; to plan
+        them all takes seconds."""
         self.plan = plan
+        demo = (name for name, own in plan.targets.items() if own.scale_name == BASE_SCALE)
+        self._targets = dict.fromkeys([*demo, *asked])
         self._sizes: dict[str, Sizes] = {}
 
     def sizes(self, dataset: str) -> Sizes:
@@ -144,7 +149,7 @@ class Estimate:
 
     @cached_property
     def _pace(self) -> dict[tuple[str, str], tuple[float, int]]:
-        jobs = (job for name in self.plan.targets for job in self.plan.jobs(name))
+        jobs = (job for name in self._targets for job in self.plan.jobs(name))
         return _paces((job, self.images(job)) for job in dict.fromkeys(jobs))
 
     # --- images by stage -------------------------------------------------------------------

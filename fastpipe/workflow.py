@@ -38,26 +38,41 @@ def configuration_files(base: Path, extra: Iterable[Path]) -> list[Path | list[P
 class Graph:
     """The plan, joined to what is on disk."""
 
-    def __init__(self, plan: Plan, found: Audit | None = None):
+    def __init__(self, plan: Plan, *, check_results: bool = True):
         self.plan = plan
-        self.found = found
+        self.found = Audit() if check_results else None
+        self._seen: set[str] = set()
 
     @classmethod
     def load(cls, base: Path, extra: Iterable[Path], *, check_results: bool) -> Self:
-        """Load and validate the configuration; look at the results if asked to.
+        """Load and validate the configuration; results are looked at when they are asked for.
 
         Raises:
-            UserError: all problems of the configuration, or all damaged results.
+            UserError: all problems of the configuration.
         """
-        plan = Plan(load(configuration_files(base, extra)))
-        if not check_results:
-            return cls(plan)
-        jobs = dict.fromkeys(job for name in plan.targets for job in plan.jobs(name))
-        found = audit(jobs)
+        return cls(Plan(load(configuration_files(base, extra))), check_results=check_results)
+
+    def look_at(self, *targets: str) -> None:
+        """Find out where the jobs of study targets stand, those that are not known yet.
+
+        Raises:
+            UserError: all damaged results.
+        """
+        new = [name for name in targets if name not in self._seen]
+        if self.found is None or not new:
+            return
+        self._seen |= set(new)
+        found = audit(dict.fromkeys(job for name in new for job in self.plan.jobs(name)))
         found.refuse_damage()
+        self.found.states |= found.states
         if not STALE.exists() or State.STALE in found.states.values():
             write_bytes(STALE, uuid.uuid4().hex.encode())
-        return cls(plan, found)
+
+    def state(self, job: Job) -> State | None:
+        """Where a job stands; None if no study asks for it."""
+        if tuple(job.records) not in self.found.states:
+            self.look_at(*self.plan.targets)  # asked for by its file, not by a study's name
+        return self.found.states.get(tuple(job.records))
 
     def job(self, stage: str, wildcards: Any) -> Job:
         """The job of a stage that makes the files with these wildcards."""
@@ -105,8 +120,7 @@ class Graph:
         """
         if self.found is None:  # one job of a cluster, told to run by the main process
             return [ancient(path) for path in paths]
-        state = self.found.states.get(tuple(self.job(stage, wildcards).records))
-        if state is not State.CURRENT:
+        if self.state(self.job(stage, wildcards)) is not State.CURRENT:
             return list(paths)
         return [ancient(path) for path in paths if forced or Path(path).exists()]
 
