@@ -278,7 +278,7 @@ class TestInChromium:
     def test_draws_choose_download_and_ask_for_nothing(self, opened):
         assert (
             opened.evaluate("document.querySelectorAll('.chart > svg, .chart svg.marks').length")
-            == 22
+            == 24
         )
         self.choose_an_arm(opened)
         self.download(opened)
