@@ -10,9 +10,10 @@ pytestmark = pytest.mark.workflow
 
 def test_all_shipped_studies_can_be_planned(built, tmp_path):
     plan = Plan(load(yaml_files(built.code / "config")))
-    studies = list(plan.targets)
+    # Snakemake takes minutes for the largest ones, whose parts are the same kinds of jobs.
+    studies = [study for study in plan.targets if len(plan.jobs(study)) < 500]
     announced = built.plan("--directory", str(tmp_path / "leer"), *studies, cwd=tmp_path)
-    assert "demo" in studies
+    assert {"demo", "fast-paper", "hp-momentum", "hp-batchnorm-paper"} <= set(studies)
     assert announced == {
         f"{job.stage} {job.folder.relative_to('results')}"
         for study in studies
