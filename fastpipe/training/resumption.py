@@ -38,8 +38,8 @@ __all__ = [
     "without_prefix",
 ]
 
-LEAST_INTERVAL_SECONDS = 5.0
-"""Two saves are at least this far apart; a shorter run is never saved before its end."""
+LEAST_INTERVAL_SECONDS = 1.0
+"""Two saves are at least this far apart."""
 LARGEST_SHARE = 0.005
 """Saving takes at most about this share of the time."""
 
