@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/ready
 export OMP_NUM_THREADS := 1
 
-.PHONY: setup demo test format lint lock bench clean
+.PHONY: setup demo test faults format lint lock bench clean
 
 setup: $(READY)
 
@@ -22,6 +22,9 @@ demo: setup
 
 test: setup
 	@$(BIN)/python -m pytest
+
+faults: setup
+	@FAULTS=all $(BIN)/python -m pytest -m fault
 
 format: setup
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix . && $(BIN)/snakefmt Snakefile workflow

@@ -5,13 +5,22 @@ mean over seeds) and never at test images; test results are only read off afterw
 chosen by their fields and the roles of their arms, never by label.
 """
 
-__all__ = ["DEFAULTS", "ORDER", "OWN_GRID", "PLACE", "TRIED", "TUNED", "best"]
+__all__ = ["DEFAULTS", "ORDER", "OWN_GRID", "OWN_NETWORK", "PLACE", "TRIED", "TUNED", "best"]
 
 PLACE = "study, source, epoch, target, scratch"
 """What is tuned: fine-tuning from a snapshot to a target, or training from scratch on it."""
 
 ORDER = "study, source_place, target_place"
 """Sources as declared, the targets of each from the most similar to the first source."""
+
+
+OWN_NETWORK = """
+    QUALIFY row_number() OVER (
+        PARTITION BY study, fine.source, fine.epoch, target, seed
+        ORDER BY scratch.source <> fine.source, scratch.source) = 1
+"""
+"""Ends a join of `fine` (fine-tuned) with `scratch`: of several networks trained from scratch that
+of the source, else the first."""
 
 
 def _tried(whose: str) -> str:

@@ -55,6 +55,12 @@ def alterations(database: Path, folder: Path) -> Iterator[Callable[..., Tables]]
 
 
 @pytest.fixture
+def altering() -> Callable[[Path, Path], Iterator[Callable[..., Tables]]]:
+    """`alterations`, for files with a database of their own."""
+    return alterations
+
+
+@pytest.fixture
 def altered(collected, tmp_path) -> Iterator[Callable[..., Tables]]:
     """Open a copy of the database after running statements on it."""
     yield from alterations(collected, tmp_path)

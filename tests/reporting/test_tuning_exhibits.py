@@ -1,13 +1,11 @@
 """Exhibits of the hyperparameters paper's studies: numbers against literal ones from the rows."""
 
 import importlib.util
-import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
-import duckdb
 import numpy as np
 import pytest
 import vl_convert
@@ -45,24 +43,9 @@ def collected_tuning(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def altered_tuning(collected_tuning, tmp_path) -> Iterator[Callable[..., Tables]]:
+def altered_tuning(altering, collected_tuning, tmp_path) -> Iterator[Callable[..., Tables]]:
     """Open copies of the database after running statements on them."""
-    opened: list[Tables] = []
-
-    def alter(*statements: str) -> Tables:
-        own = tmp_path / f"altered-{len(opened)}"
-        own.mkdir()
-        copy = own / "altered.duckdb"
-        shutil.copyfile(collected_tuning, copy)
-        with duckdb.connect(str(copy)) as connection:
-            for statement in statements:
-                connection.execute(statement)
-        opened.append(Tables(copy, own))
-        return opened[-1]
-
-    yield alter
-    for tables in opened:
-        tables.__exit__()
+    yield from altering(collected_tuning, tmp_path)
 
 
 @pytest.fixture

@@ -444,16 +444,8 @@ def test_killed_and_started_again_gives_the_same_bytes(pack, snapshot, digits, t
     assert resumed == contents(pack("undisturbed", **PACK))
 
 
-@pytest.mark.parametrize(
-    ("what", "repeated"),
-    [
-        ("seed-1/*.safetensors", 33),
-        ("seed-0.json", 45),
-        ("states/seed-0-*", 45),
-        ("states/seed-1-*", 33),
-    ],
-)
-def test_what_was_damaged_meanwhile_is_computed_anew(pack, tmp_path, monkeypatch, what, repeated):
+def interrupted(pack, monkeypatch, **fields):
+    """Run the pack `killed` until step 33 of seed 1, saving at every validation."""
     note = resumption.StepLog.note
 
     def interrupt(self, run, step):
@@ -465,7 +457,20 @@ def test_what_was_damaged_meanwhile_is_computed_anew(pack, tmp_path, monkeypatch
         patch.setattr(resumption.StepLog, "note", interrupt)
         patch.setattr(resumption, "LEAST_INTERVAL_SECONDS", 0.0)
         patch.setattr(resumption, "LARGEST_SHARE", 1e9)
-        pack("killed", **PACK)
+        pack("killed", **fields)
+
+
+@pytest.mark.parametrize(
+    ("what", "repeated"),
+    [
+        ("seed-1/*.safetensors", 33),
+        ("seed-0.json", 45),
+        ("states/seed-0-*", 45),
+        ("states/seed-1-*", 33),
+    ],
+)
+def test_what_was_damaged_meanwhile_is_computed_anew(pack, tmp_path, monkeypatch, what, repeated):
+    interrupted(pack, monkeypatch, **PACK)
     for file in (tmp_path / ".work").glob(f"*/{what}"):
         file.write_bytes(file.read_bytes()[:-5] + b"xxxxx")
     resumed = contents(pack("killed", **PACK))
@@ -509,18 +514,7 @@ FINAL = {"seeds": [0, 1, 2], "steps": 40, "protocol": "final", "optimiser": "nes
 
 
 def test_all_of_a_recipe_survives_an_interruption(pack, monkeypatch):
-    note = resumption.StepLog.note
-
-    def interrupt(self, run, step):
-        note(self, run, step)
-        if (run, step) == (1, 33):
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(resumption.StepLog, "note", interrupt)
-        patch.setattr(resumption, "LEAST_INTERVAL_SECONDS", 0.0)
-        patch.setattr(resumption, "LARGEST_SHARE", 1e9)
-        pack("killed", **FINAL)
+    interrupted(pack, monkeypatch, **FINAL)
     resumed = pack("killed", **FINAL)
     assert read_json(resumed / "finetune.timing.json")["repeated_steps"] == 1  # saved at 32
     assert contents(resumed) == contents(pack("undisturbed", **FINAL))

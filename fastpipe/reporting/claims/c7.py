@@ -1,7 +1,7 @@
 """C7: tuning narrows the gap between fine-tuning and scratch (hyperparameters, appendix F)."""
 
 from fastpipe.reporting.claims.claim import Claim, Part
-from fastpipe.reporting.grids import DEFAULTS, TRIED, TUNED
+from fastpipe.reporting.grids import DEFAULTS, OWN_NETWORK, TRIED, TUNED
 from fastpipe.reporting.statistics import Interaction
 
 __all__ = ["CLAIM"]
@@ -42,10 +42,7 @@ CLAIM = Claim(
                 FROM gains AS fine
                 JOIN gains AS scratch USING (study, target, seed)
                 WHERE NOT fine.scratch AND scratch.scratch
-                -- of several networks trained from scratch that of the source, else the first
-                QUALIFY row_number() OVER (
-                    PARTITION BY study, fine.source, fine.epoch, target, seed
-                    ORDER BY scratch.source <> fine.source, scratch.source) = 1
+                {OWN_NETWORK}
                 ORDER BY study, fine.source, fine.epoch, target, seed
             """,
         ),

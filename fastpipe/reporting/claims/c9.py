@@ -6,7 +6,7 @@ what both grids have.
 """
 
 from fastpipe.reporting.claims.claim import Claim, Part
-from fastpipe.reporting.grids import TRIED, best
+from fastpipe.reporting.grids import OWN_NETWORK, TRIED, best
 from fastpipe.reporting.statistics import PairedDifference
 
 __all__ = ["CLAIM"]
@@ -25,10 +25,7 @@ _PAIRS = f"""
         FROM own AS fine
         JOIN own AS scratch USING (study, target, seed)
         WHERE NOT fine.scratch AND scratch.scratch
-        -- of several networks trained from scratch that of the source, else the first
-        QUALIFY row_number() OVER (
-            PARTITION BY study, fine.source, fine.epoch, target, seed
-            ORDER BY scratch.source <> fine.source, scratch.source) = 1
+        {OWN_NETWORK}
     )
 """
 
