@@ -46,12 +46,14 @@ def study(root) -> Path:
 
 def test_files_and_record(study):
     charts = sorted(path.name for path in (study / "charts").iterdir())
-    stems = {name.rsplit(".", 1)[0] for name in charts}
-    assert len(stems) == 22
+    tables = [name for name in charts if name.endswith(".csv")]
+    stems = {name.rsplit(".", 1)[0] for name in charts if name not in tables}
+    assert len(stems) == 24
     assert charts == sorted(
-        f"{stem}.{suffix}" for stem in stems for suffix in ("json", "svg", "png")
+        tables + [f"{stem}.{suffix}" for stem in stems for suffix in ("json", "svg", "png")]
     )
     assert {"adp-target-digits", "class-flow-fashion-mnist", "similarity"} <= stems
+    assert "class-accuracy-digits.csv" in tables
     outputs = verify(study / "report.json")
     assert set(outputs) == {f"charts/{name}" for name in charts} | {
         "claims.parquet",
@@ -84,7 +86,7 @@ def test_again_gives_the_same_bytes(study, root):
 
 def test_only_some_formats_and_no_claims(root):
     out = make(root / "studies" / "none", root, SPEC.model_copy(update={"formats": ("svg",)}))
-    assert {path.suffix for path in (out / "charts").iterdir()} == {".svg"}
+    assert {path.suffix for path in (out / "charts").iterdir()} == {".svg", ".csv"}
     assert 'id="claims"' not in (out / "report.html").read_text()
     assert pq.read_table(out / "claims.parquet").num_rows == 0
     assert len((out / "claims.csv").read_text().splitlines()) == 1
