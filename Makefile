@@ -21,7 +21,7 @@ demo: setup
 	@echo "The report: $(CURDIR)/results/studies/demo/report.html"
 
 test: setup
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 faults: setup
 	@FAULTS=all $(BIN)/python -m pytest -m fault

@@ -20,6 +20,11 @@ def _module(name: str, file: Path) -> ModuleType:
     return module
 
 
+def pytest_collection_modifyitems(items):
+    """The slow ones first: with several workers, none is left alone with them in the end."""
+    items.sort(key=lambda item: item.get_closest_marker("workflow") is None)
+
+
 @pytest.fixture(scope="session")
 def grid_study() -> ModuleType:
     """An invented study of a grid (`grid_study.py`)."""
