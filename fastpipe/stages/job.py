@@ -9,8 +9,6 @@ finds its work folder again may resume from what lies there.
 import contextlib
 import hashlib
 import importlib.metadata
-import json
-import os
 import shutil
 import socket
 import time
@@ -19,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
 from pydantic import BaseModel
 
 from fastpipe.errors import UserError
@@ -29,12 +26,14 @@ from fastpipe.files import (
     flush_to_disk,
     no_space_is_a_user_error,
     read_json,
-    write_bytes,
     write_json,
 )
 from fastpipe.integrity import remember, verify
+from fastpipe.locks import Lock
 
 __all__ = ["Job", "Part", "stage_job"]
+
+_POLL_SECONDS = 0.1
 
 
 class Job:
@@ -213,32 +212,18 @@ def _records(
 def _lock(work: Path, folder: Path, stage: str, patience_s: float = 3600.0) -> Iterator[None]:
     """Hold the only right to write `stage` in `folder`; wait for another holder, naming it."""
     name = hashlib.sha256(f"{stage} {folder.resolve()}".encode()).hexdigest()[:32]
-    path = work / "locks" / f"{name}.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    holder = path.with_suffix(".json")
-    lock = FileLock(path)
+    lock = Lock(work / "locks" / f"{name}.lock", f"writing {stage} in {folder}")
+    if who := lock.acquire():
+        print(f"waiting for {who}, which is {lock.what} since {who.began}", flush=True)
+        end = time.monotonic() + patience_s
+        while who := lock.acquire():
+            if time.monotonic() > end:
+                raise UserError(
+                    f"{who} has been {lock.what} for over {patience_s:.0f} s. End that process, or "
+                    "wait for it, then run snakemake again."
+                )
+            time.sleep(_POLL_SECONDS)
     try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        who = _holder(holder)
-        print(f"waiting for {who}, which is writing {stage} in {folder}", flush=True)
-        try:
-            lock.acquire(timeout=patience_s)
-        except Timeout:
-            raise UserError(
-                f"{who} has been writing {stage} in {folder} for over {patience_s:.0f} s. "
-                "End that process, or wait for it, then run snakemake again."
-            ) from None
-    try:
-        write_bytes(holder, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode())
         yield
     finally:
         lock.release()
-
-
-def _holder(path: Path) -> str:
-    try:
-        who = json.loads(path.read_bytes())
-        return f"process {who['pid']} on {who['host']}"
-    except (OSError, ValueError, KeyError):
-        return "another process"
