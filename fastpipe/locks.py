@@ -18,6 +18,7 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from fastpipe.crash import crash_point
 from fastpipe.files import write_bytes
 
 __all__ = ["FRESH_SECONDS", "HEAD", "Holder", "Lock", "holder_of", "note_of"]
@@ -97,6 +98,7 @@ class Lock:
         if isinstance(taken, Holder):
             return taken
         self._file, self._owner = taken, os.getpid()
+        crash_point("lock-taken")
         mine = Holder(os.getpid(), socket.gethostname(), time.time(), self.what)
         write_bytes(note_of(self.path), json.dumps(asdict(mine)).encode())
         threading.Thread(target=self._beat, daemon=True).start()
@@ -136,6 +138,7 @@ class Lock:
             return
         self._ended.set()
         note_of(self.path).unlink(missing_ok=True)
+        crash_point("lock-before-release")
         os.close(self._file)
         self._file = None
 

@@ -20,6 +20,7 @@ from fastpipe.config.backbone import Backbone
 from fastpipe.config.compute import Compute
 from fastpipe.config.model import Model
 from fastpipe.config.recipe import Recipe
+from fastpipe.crash import crash_point
 from fastpipe.data.streams import generator
 from fastpipe.evaluation.inference import Evaluator
 from fastpipe.files import digest
@@ -109,6 +110,7 @@ def finetune(
         with Progress(f"{spec.variant} on {spec.target}", len(spec.seeds) * spec.recipe.steps) as p:
             runs = [pack.train(seed, p) for seed in spec.seeds]
         _write_tables(job, spec, runs, batch_size(spec.recipe, task))
+        crash_point("tables-written")
         pack.hand_over(runs)
         job.state_fact(
             device=resolved.device.type, precision=resolved.precision, classes=task.classes
@@ -196,7 +198,9 @@ class _Pack:
                 run = self._train(seed, progress)
                 # Not forced to the disk, which would take 1 % of a short run: if a crash tears
                 # the file, it does not parse, and the run is repeated.
+                crash_point("run-before-it-is-noted")
                 finished.write_text(json.dumps(run.as_json()))
+                crash_point("run-noted")
             shutil.rmtree(self._saves(seed))
         progress.reach((self.spec.seeds.index(seed) + 1) * self.spec.recipe.steps)
         return run

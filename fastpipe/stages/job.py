@@ -19,6 +19,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from fastpipe.crash import crash_point
 from fastpipe.errors import UserError
 from fastpipe.files import (
     canonical_json,
@@ -97,12 +98,15 @@ class Job:
     def publish(self) -> None:
         """Flush all outputs and move them to their final places."""
         for name in self.outputs():
+            crash_point("publish-before-flush")
             flush_to_disk(self._out / name)
         for top in sorted(self._out.iterdir()):
             final = self.folder / top.name
             if final.is_dir():
                 shutil.rmtree(final)
+            crash_point("publish-before-rename")
             top.replace(final)
+            crash_point("publish-after-rename")
 
 
 @dataclass(frozen=True)
@@ -154,6 +158,7 @@ def stage_job(
     identities = {stage: identity} if isinstance(identity, str) else identity
     folder.mkdir(parents=True, exist_ok=True)
     with _lock(work, folder, stage):
+        _clear_up(stage, folder)
         job = Job(folder, work / _work_name(stage, folder, spec, identities, reads))
         started = time.time()
         record = folder / f"{stage}.json"
@@ -162,17 +167,29 @@ def stage_job(
             digests = {name: digest(job.output(name)) for name in job.outputs()}
             records = _records(stage, spec, digests, job.facts, parts)
             for name in records:  # a record never vouches for files that are being replaced
+                crash_point("stage-before-records-are-removed")
                 (folder / f"{name}.json").unlink(missing_ok=True)
             job.publish()
+        crash_point("stage-published")
         timing = {"seconds": time.time() - started, "host": socket.gethostname()}
         write_json(folder / f"{stage}.timing.json", timing | job.measured)
         versions = {name: importlib.metadata.version(name) for name in packages}
         for name, content in records.items():
             content |= {"stage": stage, "inputs": job.inputs, "versions": versions}
             content["identity"] = identities[name.removeprefix(f"{stage}-")]
+            crash_point("stage-before-record")
             write_json(folder / f"{name}.json", content)
+            crash_point("stage-after-record")
             remember(folder / f"{name}.json")
+        crash_point("stage-before-work-is-removed")
         shutil.rmtree(job.work, ignore_errors=True)
+
+
+def _clear_up(stage: str, folder: Path) -> None:
+    """Remove what a killed process left of records and notes under temporary names."""
+    for pattern in (f".{stage}*.json.*", f"..{stage}*.seen.*"):
+        for file in folder.glob(pattern):
+            file.unlink(missing_ok=True)
 
 
 def _work_name(

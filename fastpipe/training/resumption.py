@@ -21,6 +21,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from fastpipe.crash import crash_point
 from fastpipe.files import canonical_json, digest
 from fastpipe.models.checkpoint import load_tensors, save_tensors
 from fastpipe.stopping import Stopped, told_to_stop
@@ -84,12 +85,15 @@ class Saver:
             save_tensors(temporary, tensors, {"notes": canonical_json(notes)})
             before = self._files()
             final = self.folder / f"{step:012d}-{digest(temporary)}.safetensors"
+            crash_point("save-before-rename")
             temporary.replace(final)
+            crash_point("save-after-rename")
         finally:
             temporary.unlink(missing_ok=True)
         for file in before:
             if file != final:
                 file.unlink()
+        crash_point("save-after-removal")
         self._saved_at = time.monotonic()
         self.seconds += self._saved_at - started
         cost = self._saved_at - started

@@ -26,6 +26,9 @@ def server(chain) -> Iterator[Any]:
     made.close()
 
 
+SAVES = "results/.work/*/seed-{}/*.safetensors"
+
+
 class Chained:
     """The tiny study in a folder, run by the server."""
 
@@ -54,20 +57,50 @@ class Chained:
         logs = self.folder.glob("results/.work/*/steps.log")
         return [line for log in logs for line in log.read_text().split("\n") if " " in line]
 
+    def unsaved_steps(self) -> int:
+        """Steps of the present run after its last save."""
+        last = self.steps()[-1].split()
+        if [*self.folder.glob(f"results/.work/*/seed-{last[0]}.json")]:
+            return 0
+        saves = [int(f.name.split("-")[0]) for f in self.folder.glob(SAVES.format(last[0]))]
+        return int(last[1]) - max(saves, default=0)
+
     def timing(self, stage: str) -> dict[str, Any]:
         file = self.folder / self.job(stage).folder / f"{stage}.timing.json"
         return json.loads(file.read_text())
 
     def made(self) -> dict[str, bytes]:
-        """All results but what differs from run to run."""
+        """All results but what differs from run to run: a database has an identifier of its own,
+        whose digest stands in two records (which name its content, too)."""
         results = self.folder / "results"
+        files = [f for f in sorted(results.rglob("*")) if f.is_file()]
         return {
-            str(file.relative_to(results)): file.read_bytes()
-            for file in sorted(results.rglob("*"))
-            if file.is_file()
-            and not file.name.endswith((".timing.json", ".seen"))
+            str(file.relative_to(results)): _masked(file)
+            for file in files
+            if not file.name.endswith((".timing.json", ".seen", ".duckdb"))
             and file.relative_to(results).parts[0] != ".work"
         }
+
+    def made_by(self, job: Any) -> dict[str, bytes]:
+        """Of these, what lies in the folder of a job."""
+        place = str(job.folder.relative_to("results"))
+        return {name: content for name, content in self.made().items() if name.startswith(place)}
+
+    def copy(self, folder: Path) -> "Chained":
+        ignored = shutil.ignore_patterns("chain.log")
+        shutil.copytree(self.folder, folder, ignore=ignored)
+        return Chained(folder, self.chain, self.server, self.jobs)
+
+
+def _masked(file: Path) -> bytes:
+    """Its bytes, without the digest of a database's file."""
+    if file.name not in ("collect.json", "report.json"):
+        return file.read_bytes()
+    record = json.loads(file.read_text())
+    for digests in (record["inputs"], record["outputs"]):
+        for name in [name for name in digests if name.endswith(".duckdb")]:
+            del digests[name]
+    return json.dumps(record).encode()
 
 
 @pytest.fixture(scope="session")
@@ -89,7 +122,6 @@ def disturbed(whole, tmp_path) -> Callable[[], Chained]:
 
     def copy() -> Chained:
         folder = tmp_path / str(next(count))
-        shutil.copytree(whole.folder, folder, ignore=shutil.ignore_patterns("chain.log"))
-        return Chained(folder, whole.chain, whole.server, whole.jobs)
+        return whole.copy(folder)
 
     return copy
