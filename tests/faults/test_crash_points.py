@@ -19,7 +19,7 @@ CODE = Path(__file__).parents[2] / "fastpipe"
 
 STAGES = {
     "file": ["finetune", "prepare"],
-    "publish": ["finetune", "report"],
+    "publish": ["finetune", "prepare"],
     "stage": ["finetune", "prepare", "collect"],
     "seen": ["finetune"],
     "lock": ["finetune"],
