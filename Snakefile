@@ -18,6 +18,7 @@ from fastpipe.config.names import (
 )
 from fastpipe.config.plan import SPLITS
 from fastpipe.errors import UserError
+from fastpipe.head import Head
 from fastpipe.warm import ADDRESS, Warm
 from fastpipe.workflow import STALE, Graph, extractor, pack, snapshot
 
@@ -37,11 +38,21 @@ if workflow.config_settings.config:
         "--config is not supported: its values would not be validated. "
         "Write them into a file and use --configfile FILE."
     )
+HEAD = Head()
+
+
+def claim_results():
+    """From here on, until this process ends, no other snakemake works on these results."""
+    if workflow.executor_plugin is not None and not workflow.dryrun:
+        HEAD.claim()
+
+
 try:
     graph = Graph.load(
         Path(workflow.basedir),
         [Path(path) for path in workflow.configfiles],
         check_results=workflow.is_main_process,
+        before_looking=claim_results,
     )
 except UserError as error:
     raise WorkflowError(str(error)) from None

@@ -1,4 +1,4 @@
-"""The command line: a subcommand for each stage; `check`, `advise`, `export`, `schema`, `pictures`.
+"""The command line: a subcommand for each stage; `check`, `unlock`, `advise`, `export`, ….
 
 Stages are called by Snakemake's rules. They are given the records that vouch for their inputs, and
 the record that they are to write. Nothing heavy is imported until a stage runs.
@@ -13,6 +13,7 @@ import typer
 
 from fastpipe.config.names import WORK
 from fastpipe.errors import UserError
+from fastpipe.stopping import Stopped, heed_signals
 
 __all__ = ["app", "main"]
 
@@ -39,8 +40,12 @@ STAGES = "Stages (called by Snakemake)"
 
 def main() -> None:
     """Entry point: a user's mistake is told in a few lines, without a traceback."""
+    heed_signals()
     try:
         app()
+    except Stopped as stop:
+        print(stop, file=sys.stderr)
+        raise
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
@@ -244,6 +249,14 @@ def check(
     except ConfigurationError as error:
         raise UserError("\n".join([str(error), *folder_lines(error.config)])) from None
     print_plan(plan, study)
+
+
+@app.command()
+def unlock() -> None:
+    """Who holds what here? If none of them lives, remove what they left."""
+    from fastpipe.unlocking import unlock
+
+    unlock(Path())
 
 
 @app.command()

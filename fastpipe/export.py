@@ -18,6 +18,7 @@ from torch import Tensor
 
 from fastpipe.config.backbone_names import OURS, is_timm
 from fastpipe.config.names import number_name
+from fastpipe.crash import crash_point
 from fastpipe.errors import UserError
 from fastpipe.files import (
     canonical_json,
@@ -96,7 +97,8 @@ def export(
     else:
         card["use"] = _use(out)
     try:
-        _write_atomically(out, lambda temporary: _save(temporary, tensors, out.suffix, card))
+        save = lambda temporary: _save(temporary, tensors, out.suffix, card)  # noqa: E731
+        _write_atomically(out, card_path, save)
         write_json(card_path, card | {"file": out.name, "sha256": digest(out)})
     except OSError as error:
         reason = error.strerror or error
@@ -218,7 +220,8 @@ def _save(path: Path, tensors: dict[str, Tensor], suffix: str, card: Mapping[str
     save_tensors(path, tensors, identity)
 
 
-def _write_atomically(out: Path, write: Callable[[Path], None]) -> None:
+def _write_atomically(out: Path, card: Path, write: Callable[[Path], None]) -> None:
+    """Replace a file; a card that vouches for the one before goes first."""
     with no_space_is_a_user_error(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{out.name}.", dir=out.parent)
@@ -226,8 +229,12 @@ def _write_atomically(out: Path, write: Callable[[Path], None]) -> None:
         temporary = Path(name)
         try:
             write(temporary)
+            crash_point("export-before-flush")
             flush_to_disk(temporary)
+            card.unlink(missing_ok=True)
+            crash_point("export-before-rename")
             temporary.replace(out)
+            crash_point("export-after-rename")
         finally:
             temporary.unlink(missing_ok=True)
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from fastpipe.crash import crash_point
 from fastpipe.errors import UserError
 
 __all__ = [
@@ -63,8 +64,11 @@ def write_bytes(path: Path, content: bytes) -> None:
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(content)
+            crash_point("file-before-flush")
             flush_to_disk(temporary)
+            crash_point("file-before-rename")
             temporary.replace(path)
+            crash_point("file-after-rename")
         finally:
             temporary.unlink(missing_ok=True)
 

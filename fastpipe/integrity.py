@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from fastpipe.crash import crash_point
 from fastpipe.errors import UserError
 from fastpipe.files import digest, read_json, write_bytes
 
@@ -99,4 +100,6 @@ def _read_seen(record: Path) -> dict[str, list[int]]:
 
 
 def _write_seen(record: Path, seen: dict[str, list[int]]) -> None:
+    crash_point("seen-before")
     write_bytes(_seen_path(record), json.dumps(seen, sort_keys=True).encode())
+    crash_point("seen-after")

@@ -38,29 +38,48 @@ def configuration_files(base: Path, extra: Iterable[Path]) -> list[Path | list[P
 class Graph:
     """The plan, joined to what is on disk."""
 
-    def __init__(self, plan: Plan, *, check_results: bool = True):
-        self.plan = plan
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        check_results: bool = True,
+        before_looking: Callable[[], None] = lambda: None,
+    ):
+        self.plan, self._before_looking = plan, before_looking
         self.found = Audit() if check_results else None
         self._seen: set[str] = set()
 
     @classmethod
-    def load(cls, base: Path, extra: Iterable[Path], *, check_results: bool) -> Self:
-        """Load and validate the configuration; results are looked at when they are asked for.
+    def load(
+        cls,
+        base: Path,
+        extra: Iterable[Path],
+        *,
+        check_results: bool,
+        before_looking: Callable[[], None],
+    ) -> Self:
+        """Load and validate the configuration; results are looked at when they are asked for,
+        each time after a call of `before_looking`.
 
         Raises:
             UserError: all problems of the configuration.
         """
-        return cls(Plan(load(configuration_files(base, extra))), check_results=check_results)
+        return cls(
+            Plan(load(configuration_files(base, extra))),
+            check_results=check_results,
+            before_looking=before_looking,
+        )
 
     def look_at(self, *targets: str) -> None:
         """Find out where the jobs of study targets stand, those that are not known yet.
 
         Raises:
-            UserError: all damaged results.
+            UserError: all damaged results; or from `before_looking`.
         """
         new = [name for name in targets if name not in self._seen]
         if self.found is None or not new:
             return
+        self._before_looking()
         self._seen |= set(new)
         found = audit(dict.fromkeys(job for name in new for job in self.plan.jobs(name)))
         found.refuse_damage()

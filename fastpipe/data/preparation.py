@@ -20,6 +20,7 @@ import numpy as np
 
 from fastpipe.config.dataset import Dataset
 from fastpipe.config.shares import apportion
+from fastpipe.crash import crash_point
 from fastpipe.data.providers.provided import Failure, Pictures, Provided
 from fastpipe.data.splits import shuffled_classes
 from fastpipe.errors import UserError
@@ -211,7 +212,9 @@ def write_split(
         kept = len(written.labels)
         file.seek(0)
         _write_header(file, kept, shape)
+    crash_point("images-written")
     np.save(labels, np.array(written.labels, dtype=np.int64))
+    crash_point("labels-written")
     return written
 
 

@@ -9,6 +9,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from fastpipe.crash import crash_point
 from fastpipe.errors import UserError
 from fastpipe.files import canonical_json, no_space_is_a_user_error
 
@@ -30,12 +31,14 @@ def save_tensors(
     # One entry, because safetensors writes several in a random order.
     header = {"fastpipe": canonical_json(dict(metadata))} if metadata else None
     path.parent.mkdir(parents=True, exist_ok=True)
+    crash_point("tensors-before")
     with no_space_is_a_user_error(path):
         try:
             safetensors.torch.save_file(plain, path, metadata=header)
         except SafetensorError as error:
             code = re.search(r"os error (\d+)", str(error))  # safetensors hides the OSError
             raise OSError(int(code[1]), str(error), str(path)) if code else error from error
+    crash_point("tensors-after")
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:

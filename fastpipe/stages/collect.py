@@ -22,6 +22,7 @@ from fastpipe.advice.evaluation import advice_rows
 from fastpipe.advice.grid import GRID_QUERY
 from fastpipe.config.model import Model
 from fastpipe.config.recipe import Recipe
+from fastpipe.crash import crash_point
 from fastpipe.errors import UserError
 from fastpipe.files import canonical_json, read_json
 from fastpipe.integrity import verify
@@ -175,7 +176,9 @@ def collect(spec: CollectSpec, *, out: Path, work: Path, identity: str) -> None:
         with StudyDatabase(job.output("study.duckdb")) as database:
             _fill(database, spec)
             job.state_fact(content=database.content())
+        crash_point("database-built")
         _forget_write_ahead_log(job, out)
+        crash_point("database-log-removed")
 
 
 def _refuse_ambiguous_labels(arms: Iterable[CollectedArm]) -> None:

@@ -20,6 +20,7 @@ from fastpipe.config.backbone import Backbone
 from fastpipe.config.compute import Compute
 from fastpipe.config.model import Model
 from fastpipe.config.recipe import Recipe
+from fastpipe.crash import crash_point
 from fastpipe.data.streams import generator
 from fastpipe.evaluation.inference import Evaluator
 from fastpipe.files import digest
@@ -32,6 +33,7 @@ from fastpipe.progress import Progress
 from fastpipe.stages.job import Job, stage_job
 from fastpipe.stages.restoring import blank_network
 from fastpipe.stages.training_job import PACKAGES, measure_training, open_task, training_records
+from fastpipe.stopping import after_the_step
 from fastpipe.training.dynamics import Observed
 from fastpipe.training.frozen import FrozenFeatures
 from fastpipe.training.history import History
@@ -88,6 +90,7 @@ def finetune(
     Raises:
         UserError: an input is missing or damaged, does not fit the backbone, or the batch cannot
             be balanced over the classes.
+        Stopped: told to stop, after a step that is saved.
     """
     with (
         stage_job(
@@ -107,6 +110,7 @@ def finetune(
         with Progress(f"{spec.variant} on {spec.target}", len(spec.seeds) * spec.recipe.steps) as p:
             runs = [pack.train(seed, p) for seed in spec.seeds]
         _write_tables(job, spec, runs, batch_size(spec.recipe, task))
+        crash_point("tables-written")
         pack.hand_over(runs)
         job.state_fact(
             device=resolved.device.type, precision=resolved.precision, classes=task.classes
@@ -190,10 +194,13 @@ class _Pack:
         finished = self.job.work / f"seed-{seed}.json"
         run = self._finished(finished)
         if run is None:
-            run = self._train(seed, progress)
-            # Not forced to the disk, which would take 1 % of a short run: if a crash tears the
-            # file, it does not parse, and the run is repeated.
-            finished.write_text(json.dumps(run.as_json()))
+            with after_the_step():
+                run = self._train(seed, progress)
+                # Not forced to the disk, which would take 1 % of a short run: if a crash tears
+                # the file, it does not parse, and the run is repeated.
+                crash_point("run-before-it-is-noted")
+                finished.write_text(json.dumps(run.as_json()))
+                crash_point("run-noted")
             shutil.rmtree(self._saves(seed))
         progress.reach((self.spec.seeds.index(seed) + 1) * self.spec.recipe.steps)
         return run

@@ -9,8 +9,6 @@ finds its work folder again may resume from what lies there.
 import contextlib
 import hashlib
 import importlib.metadata
-import json
-import os
 import shutil
 import socket
 import time
@@ -19,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
 from pydantic import BaseModel
 
+from fastpipe.crash import crash_point
 from fastpipe.errors import UserError
 from fastpipe.files import (
     canonical_json,
@@ -29,12 +27,14 @@ from fastpipe.files import (
     flush_to_disk,
     no_space_is_a_user_error,
     read_json,
-    write_bytes,
     write_json,
 )
 from fastpipe.integrity import remember, verify
+from fastpipe.locks import Lock
 
 __all__ = ["Job", "Part", "stage_job"]
+
+_POLL_SECONDS = 0.1
 
 
 class Job:
@@ -98,12 +98,15 @@ class Job:
     def publish(self) -> None:
         """Flush all outputs and move them to their final places."""
         for name in self.outputs():
+            crash_point("publish-before-flush")
             flush_to_disk(self._out / name)
         for top in sorted(self._out.iterdir()):
             final = self.folder / top.name
             if final.is_dir():
                 shutil.rmtree(final)
+            crash_point("publish-before-rename")
             top.replace(final)
+            crash_point("publish-after-rename")
 
 
 @dataclass(frozen=True)
@@ -155,6 +158,7 @@ def stage_job(
     identities = {stage: identity} if isinstance(identity, str) else identity
     folder.mkdir(parents=True, exist_ok=True)
     with _lock(work, folder, stage):
+        _clear_up(stage, folder)
         job = Job(folder, work / _work_name(stage, folder, spec, identities, reads))
         started = time.time()
         record = folder / f"{stage}.json"
@@ -163,17 +167,29 @@ def stage_job(
             digests = {name: digest(job.output(name)) for name in job.outputs()}
             records = _records(stage, spec, digests, job.facts, parts)
             for name in records:  # a record never vouches for files that are being replaced
+                crash_point("stage-before-records-are-removed")
                 (folder / f"{name}.json").unlink(missing_ok=True)
             job.publish()
+        crash_point("stage-published")
         timing = {"seconds": time.time() - started, "host": socket.gethostname()}
         write_json(folder / f"{stage}.timing.json", timing | job.measured)
         versions = {name: importlib.metadata.version(name) for name in packages}
         for name, content in records.items():
             content |= {"stage": stage, "inputs": job.inputs, "versions": versions}
             content["identity"] = identities[name.removeprefix(f"{stage}-")]
+            crash_point("stage-before-record")
             write_json(folder / f"{name}.json", content)
+            crash_point("stage-after-record")
             remember(folder / f"{name}.json")
+        crash_point("stage-before-work-is-removed")
         shutil.rmtree(job.work, ignore_errors=True)
+
+
+def _clear_up(stage: str, folder: Path) -> None:
+    """Remove what a killed process left of records and notes under temporary names."""
+    for pattern in (f".{stage}*.json.*", f"..{stage}*.seen.*"):
+        for file in folder.glob(pattern):
+            file.unlink(missing_ok=True)
 
 
 def _work_name(
@@ -213,32 +229,18 @@ def _records(
 def _lock(work: Path, folder: Path, stage: str, patience_s: float = 3600.0) -> Iterator[None]:
     """Hold the only right to write `stage` in `folder`; wait for another holder, naming it."""
     name = hashlib.sha256(f"{stage} {folder.resolve()}".encode()).hexdigest()[:32]
-    path = work / "locks" / f"{name}.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    holder = path.with_suffix(".json")
-    lock = FileLock(path)
+    lock = Lock(work / "locks" / f"{name}.lock", f"writing {stage} in {folder}")
+    if who := lock.acquire():
+        print(f"waiting for {who}, which is {lock.what} since {who.began}", flush=True)
+        end = time.monotonic() + patience_s
+        while who := lock.acquire():
+            if time.monotonic() > end:
+                raise UserError(
+                    f"{who} has been {lock.what} for over {patience_s:.0f} s. End that process, or "
+                    "wait for it, then run snakemake again."
+                )
+            time.sleep(_POLL_SECONDS)
     try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        who = _holder(holder)
-        print(f"waiting for {who}, which is writing {stage} in {folder}", flush=True)
-        try:
-            lock.acquire(timeout=patience_s)
-        except Timeout:
-            raise UserError(
-                f"{who} has been writing {stage} in {folder} for over {patience_s:.0f} s. "
-                "End that process, or wait for it, then run snakemake again."
-            ) from None
-    try:
-        write_bytes(holder, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode())
         yield
     finally:
         lock.release()
-
-
-def _holder(path: Path) -> str:
-    try:
-        who = json.loads(path.read_bytes())
-        return f"process {who['pid']} on {who['host']}"
-    except (OSError, ValueError, KeyError):
-        return "another process"

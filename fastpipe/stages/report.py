@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Literal
 
 from fastpipe.config.model import Model
+from fastpipe.crash import crash_point
 from fastpipe.stages.job import Job, stage_job
 
 __all__ = ["ReportSpec", "report"]
@@ -62,6 +63,7 @@ def _write(job: Job, spec: ReportSpec, tables) -> None:
     for figure in figures:
         for panel in figure.panels:
             write_chart(panel, job.output("charts"), spec.formats)
+    crash_point("charts-drawn")
     content = page_content(tables, figures, verdicts)
     page = render_page(content, figures)
     job.output("report.html").write_text(page, encoding="utf-8")

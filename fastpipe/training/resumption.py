@@ -21,8 +21,10 @@ from safetensors import safe_open
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from fastpipe.crash import crash_point
 from fastpipe.files import canonical_json, digest
 from fastpipe.models.checkpoint import load_tensors, save_tensors
+from fastpipe.stopping import Stopped, told_to_stop
 
 __all__ = [
     "Executed",
@@ -83,12 +85,15 @@ class Saver:
             save_tensors(temporary, tensors, {"notes": canonical_json(notes)})
             before = self._files()
             final = self.folder / f"{step:012d}-{digest(temporary)}.safetensors"
+            crash_point("save-before-rename")
             temporary.replace(final)
+            crash_point("save-after-rename")
         finally:
             temporary.unlink(missing_ok=True)
         for file in before:
             if file != final:
                 file.unlink()
+        crash_point("save-after-removal")
         self._saved_at = time.monotonic()
         self.seconds += self._saved_at - started
         cost = self._saved_at - started
@@ -147,8 +152,13 @@ class Watcher:
     def after_step(self, step: int) -> None:
         """`step` has been taken."""
 
+    def is_waiting(self) -> bool:
+        """Whether everything is to be written down after this step, validation or not."""
+        return False
+
     def after_validation(self) -> None:
-        """A scheduled validation is over and everything is written down: the moment to save."""
+        """Everything is written down, at a scheduled validation's end or because this watcher
+        waits for it: the moment to save."""
 
 
 class Resumable(Protocol):
@@ -163,7 +173,7 @@ class Resumable(Protocol):
 
 
 class Saving(Watcher):
-    """Saves a training from time to time, and logs each step.
+    """Saves a training from time to time and when told to stop, and logs each step.
 
     Args:
         training: what is saved.
@@ -190,12 +200,23 @@ class Saving(Watcher):
     def after_step(self, step: int) -> None:
         self._log.note(self._run, step)
 
+    def is_waiting(self) -> bool:
+        return told_to_stop()
+
     def after_validation(self) -> None:
+        """Save if it is time to.
+
+        Raises:
+            Stopped: the process was told to stop; everything is saved.
+        """
         self._tell(self._training.step)
-        if self._saver.due():
+        stops = told_to_stop()
+        if stops or self._saver.due():
             tensors, notes = self._training.state()
             more = {"training": notes, "more": self._notes()}
             self._saver.save(self._training.step, tensors, more)
+        if stops:
+            raise Stopped(f" after step {self._training.step}")
 
 
 def restored(saver: Saver) -> tuple[Saved, Any] | None:

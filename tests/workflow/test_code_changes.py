@@ -192,6 +192,7 @@ def test_words_change_nothing(copy, mutable, edit):
     assert site.plan() == set()
 
 
+@pytest.mark.fault(9)
 def test_a_fresh_checkout_changes_nothing(copy, mutable):
     site = copy(code=mutable)
     for file in mutable.rglob("*"):

@@ -62,11 +62,15 @@ class Attempt:
         )
         self.work = site.path(".work")
 
-    def kill_after(self, steps: int) -> int:
-        """SIGKILL the whole group after so many steps; returns how many steps were not saved."""
-        while self._logged() < steps or self._unsaved() < 1:
+    def wait_for_steps(self, steps: int, unsaved: int = 0) -> None:
+        """Until so many steps have been taken, and so many after the last save."""
+        while self._logged() < steps or (unsaved and self._unsaved() < unsaved):
             assert self.process.poll() is None, "it ended before it could be killed"
             time.sleep(0.01)
+
+    def kill_after(self, steps: int) -> int:
+        """SIGKILL the whole group after so many steps; returns how many steps were not saved."""
+        self.wait_for_steps(steps, unsaved=1)
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
         wait_for_end_of_group(self.process.pid)
@@ -104,6 +108,7 @@ def _state(process: Path) -> tuple[str, int]:
     return fields[0], int(fields[2])
 
 
+@pytest.mark.fault(1)
 @pytest.mark.parametrize(
     ("target", "steps", "total"), [(PRETRAINED, 1500, 3000), (FINETUNED, 4200, 6000)]
 )
@@ -111,9 +116,7 @@ def test_killed_after_half(slow, undisturbed, target, steps, total):
     attempt = Attempt(slow, target)
     unsaved = attempt.kill_after(steps)
     assert not (slow.folder / target).exists()
-    assert "--unlock" in slow.fail(target)
-    assert slow.snakemake("--unlock").returncode == 0
-    slow.run(target)
+    slow.run(target)  # there is nothing to unlock
     made = slow_results(slow)
     assert made and made == {name: undisturbed[name] for name in made}
     timing = json.loads((slow.folder / target.replace(".json", ".timing.json")).read_text())
@@ -131,6 +134,86 @@ def finetune_command(site, record: str) -> list[str]:
     return shlex.split(line.removeprefix("Shell command: ").partition(" > ")[0])[1:]
 
 
+@pytest.mark.fault(4)
+def test_an_orphan_and_a_new_head(slow, undisturbed, tally):
+    """The head is killed, not its job; the user starts again at once."""
+    for _ in range(tally.times(1, 20)):
+        attempt = Attempt(slow, FINETUNED)
+        attempt.wait_for_steps(tally.random.randrange(200, 3000))
+        os.kill(attempt.process.pid, signal.SIGKILL)
+        attempt.process.wait()
+        held = holders(slow)
+        slow.run(FINETUNED)
+        log = slow.path("logs/runs/net@1/pictures/slow/seeds-0-1/finetune.log").read_text()
+        ((orphan, host),) = [(h["pid"], h["host"]) for h in held if "finetune" in h["what"]]
+        assert f"waiting for process {orphan} on {host}, which is writing finetune in" in log
+        wait_for_end_of_group(attempt.process.pid)
+        made = slow_results(slow)
+        assert made and made == {name: undisturbed[name] for name in made}
+        tally.add("orphans")
+        tally.add("mixed", 0)
+        shutil.rmtree(slow.pack("slow"))
+
+
+def holders(site) -> list[dict]:
+    """What the notes beside the locks say."""
+    return [json.loads(note.read_text()) for note in site.path(".work/locks").glob("*.json")]
+
+
+@pytest.mark.fault(7)
+def test_a_preempted_snakemake_goes_on_from_the_very_step(slow, undisturbed):
+    """As when a machine is taken away: SIGTERM to all, SIGKILL some seconds later."""
+    attempt = Attempt(slow, FINETUNED)
+    attempt.wait_for_steps(2000)
+    os.killpg(attempt.process.pid, signal.SIGTERM)
+    log = slow.path("logs/runs/net@1/pictures/slow/seeds-0-1/finetune.log")
+    for _ in range(1000):
+        if "run it again to go on" in log.read_text():
+            break
+        time.sleep(0.01)
+    os.killpg(attempt.process.pid, signal.SIGKILL)
+    attempt.process.wait()
+    wait_for_end_of_group(attempt.process.pid)
+    slow.run(FINETUNED)
+    timing = json.loads(slow.pack("slow", "finetune.timing.json").read_text())
+    assert (timing["executed_steps"], timing["repeated_steps"]) == (6000, 0)
+    made = slow_results(slow)
+    assert made and made == {name: undisturbed[name] for name in made}
+
+
+@pytest.mark.fault(5)
+def test_two_heads_started_together(slow, undisturbed, tally):
+    """One works, the other says so."""
+    for _ in range(tally.times(1, 50)):
+        shutil.rmtree(slow.path("sources/slow"), ignore_errors=True)
+        both = [start_head(slow, PRETRAINED) for _ in range(2)]
+        said = [process.communicate()[0] for process in both]
+        codes = [process.returncode for process in both]
+        assert sorted(codes) in ([0, 1], [0, 0]), said
+        if 1 in codes:
+            worker, refused = both[codes.index(0)], said[codes.index(1)]
+            assert f"process {worker.pid} on " in refused and "Nothing was changed" in refused
+            tally.add("refused")
+        else:  # the second came when the first had ended: it found nothing to be done
+            assert [text for text in said if "Nothing to be done" in text], said
+        made = slow.bytes("sources/slow")
+        assert made and made == {name: undisturbed[name] for name in made}
+        tally.add("double starts")
+        tally.add("mixed", 0)
+
+
+def start_head(site, target) -> subprocess.Popen:
+    return subprocess.Popen(
+        site.command(target),
+        cwd=site.folder,
+        env=site.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+@pytest.mark.fault(6)
 def test_two_writers_do_not_mix(slow, undisturbed):
     arguments = finetune_command(slow, FINETUNED)
     both = [slow.start(*arguments) for _ in range(2)]

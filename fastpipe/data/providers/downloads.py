@@ -8,6 +8,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from fastpipe.crash import crash_point
 from fastpipe.files import no_space_is_a_user_error
 
 __all__ = ["downloaded", "forget"]
@@ -31,7 +32,9 @@ def downloaded(downloads: Path, name: str, fetch: Callable[[Path], None]) -> Pat
         partial.mkdir()
         try:
             fetch(partial)
+            crash_point("download-before-rename")
             partial.rename(final)
+            crash_point("download-after-rename")
         finally:
             shutil.rmtree(partial, ignore_errors=True)
     return final
