@@ -18,6 +18,7 @@ from fastpipe.config.load import load, yaml_files
 from fastpipe.config.names import WORK, Pack, Snapshot
 from fastpipe.config.plan import Job, Plan
 from fastpipe.files import canonical_json, write_bytes
+from fastpipe.resources import Resources
 
 __all__ = ["STALE", "Graph", "configuration_files"]
 
@@ -40,6 +41,7 @@ class Graph:
 
     def __init__(self, plan: Plan, *, check_results: bool = True):
         self.plan = plan
+        self.needs = Resources(plan, self.job)
         self.found = Audit() if check_results else None
         self._seen: set[str] = set()
 

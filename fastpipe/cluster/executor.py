@@ -14,6 +14,7 @@ submitted as the SLURM plugin does.
 import shlex
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
@@ -106,6 +107,9 @@ class Executor(slurm.Executor):
     def __init__(self, workflow, logger):
         self._held: dict[tuple, list[tuple[float, Any]]] = {}
         """Jobs that wait for others of their kind, with the time since when."""
+        self._to_come: set[str] = set()
+        """Rules of jobs that are not ready yet."""
+        self._lock_held = threading.Lock()
         self._count = 0
         self._next_query = 0.0
         super().__init__(workflow, logger)
@@ -128,21 +132,21 @@ class Executor(slurm.Executor):
     # --- submission -------------------------------------------------------------------------------
 
     def run_jobs(self, jobs: list[Any]) -> None:
-        alone = [job for job in jobs if not self._is_plain(job)]
-        if alone:
+        if alone := [job for job in jobs if not self._is_plain(job)]:
             super().run_jobs(alone)
-        now = time.time()
-        for job in jobs:
-            if not self._is_plain(job):
-                continue
+        plain = [job for job in jobs if self._is_plain(job)]
+        for job in plain:
             self.run_job_pre(job)
             self.workflow.async_run(_prepare(job))
-            kind = alike(job.rule.name, job.threads, job.resources)
-            if job.attempt > 1 or self.executor_settings.batch_jobs <= 1:
-                self._submit_together([job])
-            else:
-                self._held.setdefault(kind, []).append((now, job))
-        self._submit_held()
+        with self._lock_held:
+            self._to_come = {job.name for job in self.workflow.scheduler.remaining_jobs}
+            for job in plain:
+                if job.attempt > 1:
+                    self._submit_together([job])
+                else:
+                    kind = alike(job.rule.name, job.threads, job.resources)
+                    self._held.setdefault(kind, []).append((time.time(), job))
+            self._submit_held()
 
     def _is_plain(self, job: Any) -> bool:
         """Whether a node needs no Snakemake for it."""
@@ -152,14 +156,15 @@ class Executor(slurm.Executor):
         return not (cached or job.conda_env_spec or job.container_img_url or job.env_modules)
 
     def _submit_held(self) -> None:
-        """Submit full batches, and all jobs of a kind whose first has waited long enough."""
+        """Submit full batches, and the rest of a kind once its first has waited long enough, or if
+        no more are to come."""
         settings = self.executor_settings
         for kind, held in list(self._held.items()):
             jobs = [job for _, job in held]
             seconds = [float(job.resources.get("seconds", 0)) for job in jobs]
             batches = split(seconds, 60 * settings.batch_minutes, settings.batch_jobs)
             late = held[0][0] + settings.batch_wait <= time.time()
-            if not late:  # the last may still grow
+            if kind[0] in self._to_come and not late:  # the last may still grow
                 batches = batches[:-1]
             submitted = sum(map(len, batches))
             self._held[kind] = held[submitted:]
@@ -195,7 +200,8 @@ class Executor(slurm.Executor):
     async def check_active_jobs(
         self, active_jobs: list[SubmittedJobInfo]
     ) -> AsyncIterator[SubmittedJobInfo]:
-        self._submit_held()
+        with self._lock_held:
+            self._submit_held()
         shared = [info for info in active_jobs if isinstance(info.job, SharedJob)]
         alone = [info for info in active_jobs if not isinstance(info.job, SharedJob)]
         if alone:
@@ -271,7 +277,8 @@ class Executor(slurm.Executor):
 
     def cancel_jobs(self, active_jobs: Iterable[SubmittedJobInfo]) -> None:
         """All of this process's jobs: some may be missing in the list, while it is worked on."""
-        self._held.clear()
+        with self._lock_held:
+            self._held.clear()
         subprocess.run(["scancel", "--name", self.run_uuid], check=False)
         for path in BATCHES.glob(f"{self.run_uuid[-12:]}-*.json"):
             remove(path)
