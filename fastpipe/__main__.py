@@ -2,12 +2,14 @@
 
 import sys
 
+from fastpipe.stopping import heed_signals
 from fastpipe.warm import run_warm
 
 __all__ = ["main"]
 
 
 def main() -> None:
+    heed_signals()  # while this process still imports, too
     code = run_warm(sys.argv[1:])
     if code is None:
         from fastpipe.cli import main as run

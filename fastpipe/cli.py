@@ -13,6 +13,7 @@ import typer
 
 from fastpipe.config.names import WORK
 from fastpipe.errors import UserError
+from fastpipe.stopping import Stopped, heed_signals
 
 __all__ = ["app", "main"]
 
@@ -39,8 +40,12 @@ STAGES = "Stages (called by Snakemake)"
 
 def main() -> None:
     """Entry point: a user's mistake is told in a few lines, without a traceback."""
+    heed_signals()
     try:
         app()
+    except Stopped as stop:
+        print(stop, file=sys.stderr)
+        raise
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)

@@ -11,7 +11,7 @@ that a stage computes or writes depends on how it was started.
         └─ fastpipe STAGE … ─── socket ──┘                │
                  ▲───────── process id, exit code ────────┘
 
-Only the standard library is imported here, so that handing over costs little.
+Hardly more than the standard library is imported here, so that handing over costs little.
 """
 
 import contextlib
@@ -28,6 +28,8 @@ import sys
 import tempfile
 import traceback
 from pathlib import Path
+
+from fastpipe.stopping import heed_signals
 
 __all__ = ["Warm", "run_warm"]
 
@@ -225,7 +227,7 @@ def _become(streams: list[int], arguments: list[str], folder: str, environment: 
     code = 1
     try:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        heed_signals()
         for target, stream in enumerate(streams):
             os.dup2(stream, target)
         os.chdir(folder)

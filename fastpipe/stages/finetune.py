@@ -32,6 +32,7 @@ from fastpipe.progress import Progress
 from fastpipe.stages.job import Job, stage_job
 from fastpipe.stages.restoring import blank_network
 from fastpipe.stages.training_job import PACKAGES, measure_training, open_task, training_records
+from fastpipe.stopping import after_the_step
 from fastpipe.training.dynamics import Observed
 from fastpipe.training.frozen import FrozenFeatures
 from fastpipe.training.history import History
@@ -88,6 +89,7 @@ def finetune(
     Raises:
         UserError: an input is missing or damaged, does not fit the backbone, or the batch cannot
             be balanced over the classes.
+        Stopped: told to stop, after a step that is saved.
     """
     with (
         stage_job(
@@ -190,10 +192,11 @@ class _Pack:
         finished = self.job.work / f"seed-{seed}.json"
         run = self._finished(finished)
         if run is None:
-            run = self._train(seed, progress)
-            # Not forced to the disk, which would take 1 % of a short run: if a crash tears the
-            # file, it does not parse, and the run is repeated.
-            finished.write_text(json.dumps(run.as_json()))
+            with after_the_step():
+                run = self._train(seed, progress)
+                # Not forced to the disk, which would take 1 % of a short run: if a crash tears
+                # the file, it does not parse, and the run is repeated.
+                finished.write_text(json.dumps(run.as_json()))
             shutil.rmtree(self._saves(seed))
         progress.reach((self.spec.seeds.index(seed) + 1) * self.spec.recipe.steps)
         return run

@@ -21,6 +21,7 @@ from fastpipe.progress import Progress
 from fastpipe.stages.job import Job, stage_job
 from fastpipe.stages.restoring import blank_network
 from fastpipe.stages.training_job import PACKAGES, measure_training, open_task, training_records
+from fastpipe.stopping import after_the_step
 from fastpipe.training.pretraining import DivergedError, Learned, SourceTraining
 from fastpipe.training.resumption import Saver, Saving, StepLog, restored
 from fastpipe.training.task import Task
@@ -76,6 +77,7 @@ def pretrain(
     Raises:
         UserError: an input is missing or damaged, does not fit the backbone, `start` lies beyond
             `epoch`, or the loss ceases to be finite.
+        Stopped: told to stop, after a step that is saved.
     """
     reads = training_records(dataset) + ([start / "pretrain.json"] if start else [])
     with (
@@ -185,7 +187,8 @@ def _train(job: Job, spec: PretrainSpec, training: SourceTraining) -> StepLog:
     try:
         with Progress(f"{spec.source} to epoch {spec.epoch:g}", last) as progress:
             watcher = Saving(training, saver, log, spec.source, tell=progress.reach)
-            training.run(spec.epoch, watcher)
+            with after_the_step():
+                training.run(spec.epoch, watcher)
     except DivergedError as error:
         raise UserError(
             f"pretraining of source {spec.source} diverged: {error}. Use a smaller lr than "

@@ -141,8 +141,13 @@ class FineTuning:
                 break
             if step in checkpoints:
                 self._deploy(step, keep)
-            if step in validations:
-                watcher.after_validation()
+            if step not in validations:
+                if not watcher.is_waiting():
+                    continue
+                self._settle()
+                if self.history.diverged_step is not None:
+                    break
+            watcher.after_validation()
         self._settle()
         passed = {row.step for row in self.history.deployments}
         for checkpoint in sorted(checkpoints - passed):

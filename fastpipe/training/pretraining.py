@@ -118,8 +118,8 @@ class SourceTraining:
 
         Args:
             epoch: the snapshot to reach.
-            watcher: is told of steps; of a validation after every 50 steps too, when everything
-                is written down and the run may be saved.
+            watcher: is told of steps; of a validation after every 50 steps too, or when it waits
+                for one: everything is written down then, and the run may be saved.
 
         Raises:
             DivergedError: a loss is not finite. On the CPU its update has not been made.
@@ -134,7 +134,7 @@ class SourceTraining:
             watcher.after_step(step)
             if self._is_whole(step):
                 self._validate()
-            if step % _BLOCK_STEPS == 0:
+            if step % _BLOCK_STEPS == 0 or watcher.is_waiting():
                 self._settle()
                 watcher.after_validation()
         if not self._is_whole(last):

@@ -23,6 +23,7 @@ from torch.optim import Optimizer
 
 from fastpipe.files import canonical_json, digest
 from fastpipe.models.checkpoint import load_tensors, save_tensors
+from fastpipe.stopping import Stopped, told_to_stop
 
 __all__ = [
     "Executed",
@@ -147,8 +148,13 @@ class Watcher:
     def after_step(self, step: int) -> None:
         """`step` has been taken."""
 
+    def is_waiting(self) -> bool:
+        """Whether everything is to be written down after this step, validation or not."""
+        return False
+
     def after_validation(self) -> None:
-        """A scheduled validation is over and everything is written down: the moment to save."""
+        """Everything is written down, at a scheduled validation's end or because this watcher
+        waits for it: the moment to save."""
 
 
 class Resumable(Protocol):
@@ -163,7 +169,7 @@ class Resumable(Protocol):
 
 
 class Saving(Watcher):
-    """Saves a training from time to time, and logs each step.
+    """Saves a training from time to time and when told to stop, and logs each step.
 
     Args:
         training: what is saved.
@@ -190,12 +196,23 @@ class Saving(Watcher):
     def after_step(self, step: int) -> None:
         self._log.note(self._run, step)
 
+    def is_waiting(self) -> bool:
+        return told_to_stop()
+
     def after_validation(self) -> None:
+        """Save if it is time to.
+
+        Raises:
+            Stopped: the process was told to stop; everything is saved.
+        """
         self._tell(self._training.step)
-        if self._saver.due():
+        stops = told_to_stop()
+        if stops or self._saver.due():
             tensors, notes = self._training.state()
             more = {"training": notes, "more": self._notes()}
             self._saver.save(self._training.step, tensors, more)
+        if stops:
+            raise Stopped(f" after step {self._training.step}")
 
 
 def restored(saver: Saver) -> tuple[Saved, Any] | None:
