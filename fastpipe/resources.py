@@ -13,6 +13,7 @@ and a third on top. That is meant to suffice, not to fit: a job that needs more 
 again with twice as much, then three times. `tests/test_resources.py` compares with measured peaks.
 """
 
+import itertools
 import json
 import math
 from collections.abc import Callable, Mapping
@@ -49,7 +50,7 @@ def parameters(backbone: Mapping[str, Any], channels: int) -> int:
     """Parameters of a body, as its spec declares it; for timm's a guess."""
     if backbone["name"] == "small-cnn":
         widths = [channels, *backbone["widths"]]
-        return sum(9 * a * b + 2 * b for a, b in zip(widths, widths[1:], strict=False))
+        return sum(9 * a * b + 2 * b for a, b in itertools.pairwise(widths))
     return int(SIZES.get(backbone["name"], UNKNOWN)[0] * 1e6)
 
 
@@ -110,9 +111,7 @@ class Resources:
         training = spec.get("recipe", spec)
         if stage in ("pretrain", "finetune") and "batch_size" in training:
             # the activations, kept for the backward pass, and their gradients
-            numbers = max(
-                numbers, 2 * training["batch_size"] * activations(spec["backbone"], side)
-            )
+            numbers = max(numbers, 2 * training["batch_size"] * activations(spec["backbone"], side))
         return 4 * (weights + numbers)
 
     def _arrays(self, stage: str, spec: dict[str, Any]) -> float:

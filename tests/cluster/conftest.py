@@ -1,7 +1,8 @@
 """A real SLURM for a session, and a tiny study in a folder of its own for each test."""
 
+import fcntl
+import hashlib
 import importlib.util
-import json
 import os
 import subprocess
 import sys
@@ -29,10 +30,11 @@ def _module(name: str, file: Path) -> ModuleType:
 slurm = _module("cluster_slurm", HERE / "slurm.py")
 workflow = _module("cluster_workflow", HOME / "tests" / "workflow" / "conftest.py")
 WANTED = os.environ.get("CLUSTER") == "yes"
-"""`make test-cluster`: install SLURM if it is missing, and fail, rather than skip, if it cannot be
-had."""
+"""`make test-cluster`: it installs SLURM if that is missing, and fails if it cannot be had."""
 
 place, code = workflow.place, workflow.code
+
+DIGITS = "results/datasets/own/card.json"
 
 STUDY = workflow.merged(
     workflow.STUDY,
@@ -46,12 +48,9 @@ STUDY = workflow.merged(
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory) -> Iterator[Any]:
     """SLURM on this machine."""
-    try:
-        slurm.require(install=WANTED)
-    except slurm.Unavailable as error:
-        if WANTED:
-            raise
-        pytest.skip(str(error))
+    if not WANTED:
+        pytest.skip("it starts SLURM's daemons: make test-cluster")
+    slurm.require(install=True)
     with slurm.running(tmp_path_factory.mktemp("slurm")) as running:
         yield running
 
@@ -89,31 +88,33 @@ class Submitter(workflow.Site):
         return (self.folder / "snakemake.txt").read_text()
 
 
-@pytest.fixture
-def new_site(cluster, code, tmp_path) -> Callable[..., Submitter]:
-    """Make a working directory of its own with the tiny study, perhaps changed."""
-
-    def make(changes: dict[str, Any] | None = None, name: str = "site") -> Submitter:
-        site = Submitter(tmp_path / name, code)
-        (site.folder / "config").mkdir(parents=True)
-        study = workflow.merged(STUDY, changes or {})
-        (site.folder / "config" / "study.yaml").write_text(json.dumps(study))
-        workflow.write_pictures(site.folder / "images")
-        return site
-
-    return make
-
-
-@pytest.fixture(scope="session")
-def built(cluster, place, code) -> Submitter:
-    """The tiny study, built on the cluster. Look, do not touch."""
-    site = Submitter(place / "on the cluster", code)
+def fresh(site: workflow.Site) -> Any:
+    """The tiny study's configuration and pictures, nothing built."""
     (site.folder / "config").mkdir(parents=True)
     site.configure(STUDY, "study.yaml")
     workflow.write_pictures(site.folder / "images")
-    before = set(cluster.jobs())
+    return site
+
+
+@pytest.fixture
+def new(cluster, code, tmp_path) -> Submitter:
+    """The tiny study, nothing built."""
+    return fresh(Submitter(tmp_path / "site", code))
+
+
+@pytest.fixture(scope="session")
+def built(cluster, place, code, timing_out) -> Submitter:
+    """The tiny study, built on the cluster. Look, do not touch."""
+    site = fresh(Submitter(place / "on the cluster", code))
     site.run()
-    site.slurm_jobs = {job: s for job, s in cluster.jobs().items() if job not in before}
+    return site
+
+
+@pytest.fixture(scope="session")
+def local(place, code, built) -> workflow.Site:
+    """The tiny study, built on this machine."""
+    site = fresh(workflow.Site(place / "local", code))
+    site.run()
     return site
 
 
@@ -128,10 +129,80 @@ def until(true: Callable[[], Any], what: str, patience_s: float = 60.0) -> Any:
     end = time.time() + patience_s
     while not (found := true()):
         assert time.time() < end, f"{what}: not within {patience_s:.0f} s"
-        time.sleep(0.2)
+        time.sleep(0.1)
     return found
 
 
-@pytest.fixture(scope="session", name="until")
-def until_() -> Callable[..., Any]:
-    return until
+class Watch:
+    """The SLURM jobs of a site: those that work in its folder."""
+
+    def __init__(self, cluster: Any, folder: Path):
+        self.cluster = cluster
+        self.folder = str(folder)
+
+    @property
+    def jobs(self) -> dict[str, str]:
+        """State by id, first things first."""
+        text = self.cluster.ask("squeue", "--noheader", "--states=all", "--format=%i|%T|%Z")
+        lines = [line.split("|") for line in text.splitlines()]
+        mine = [(job, state) for job, state, folder in lines if folder == self.folder]
+        return dict(sorted(mine, key=lambda item: int(item[0])))
+
+    def wait(self, state: str, number: int = 1) -> str:
+        """The id of the job with this number (from 1), once it is in a state."""
+
+        def found() -> str | None:
+            jobs = list(self.jobs.items())
+            return (
+                jobs[number - 1][0]
+                if jobs[number - 1 :][:1] and jobs[number - 1][1] == state
+                else None
+            )
+
+        return until(found, f"job {number} of {self.folder} is {state}")
+
+    def memory(self) -> list[float]:
+        """MiB that the jobs asked for."""
+        units = {"M": 1, "G": 1024}
+        asked = (self.cluster.detail(job)["MinMemoryNode"] for job in self.jobs)
+        return [float(text[:-1]) * units[text[-1]] for text in asked]
+
+
+class Busy:
+    """Holds the lock of what a stage writes into a folder: a job that wants it waits."""
+
+    def __init__(self, site: Submitter, stage: str, folder: str):
+        place = (site.folder / "results" / folder).resolve()
+        name = hashlib.sha256(f"{stage} {place}".encode()).hexdigest()[:32]
+        path = site.path(".work", "locks", f"{name}.lock")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.file = path.open("w")
+        fcntl.flock(self.file, fcntl.LOCK_EX)
+
+    def end(self) -> None:
+        self.file.close()
+
+
+@pytest.fixture
+def watch(cluster) -> Callable[[Submitter], Watch]:
+    return lambda site: Watch(cluster, site.folder)
+
+
+@pytest.fixture
+def busy() -> type[Busy]:
+    return Busy
+
+
+@pytest.fixture(scope="session")
+def timing_out(cluster, place, code) -> tuple[Submitter, Busy, subprocess.Popen]:
+    """A job that takes longer than it may. SLURM allows no less than a minute, so it is started
+    with the session and looked at last."""
+    site = fresh(Submitter(place / "too long", code))
+    lock = Busy(site, "prepare", "datasets/own")
+    limits = ("--set-resources", "prepare:runtime=1", "prepare:slurm_extra=''")
+    return site, lock, site.start_snakemake(*limits, "--retries", "1", "--", DIGITS)
+
+
+def pytest_collection_modifyitems(items):
+    """What has to wait for a minute comes last."""
+    items.sort(key=lambda item: "timing_out" in getattr(item, "fixturenames", ()))

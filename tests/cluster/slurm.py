@@ -21,11 +21,10 @@ from pathlib import Path
 PACKAGES = ["slurmctld", "slurmd", "slurm-client", "munge"]
 PROGRAMS = ["munged", "slurmctld", "slurmd", "sbatch"]
 CONFIGURATION = Path("/etc/slurm/slurm.conf")
-GPUS = 1
 PATIENCE_S = 30.0
 
 
-class Unavailable(Exception):
+class Unavailable(Exception):  # noqa: N818 - it is no fault
     """SLURM cannot be had here; the text says why."""
 
 
@@ -190,7 +189,7 @@ MpiDefault=none
 JobAcctGatherFrequency=1
 GresTypes=gpu
 {confinement}{self._accounting}
-NodeName={host} NodeAddr=127.0.0.1 NodeHostname={host} CPUs=4 RealMemory=20000 Gres=gpu:{GPUS} State=UNKNOWN
+NodeName={host} NodeAddr=127.0.0.1 NodeHostname={host} CPUs=4 RealMemory=20000 Gres=gpu:1
 PartitionName=debug Nodes={host} Default=YES MaxTime=1-00:00:00 DefMemPerCPU=500 State=UP
 """
         )
