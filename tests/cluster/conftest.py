@@ -83,6 +83,10 @@ class Submitter(workflow.Site):
                 stderr=subprocess.STDOUT,
             )
 
+    def local(self) -> workflow.Site:
+        """The same folder, whose jobs run on this machine."""
+        return workflow.Site(self.folder, self.code)
+
     @property
     def said(self) -> str:
         return (self.folder / "snakemake.txt").read_text()
@@ -106,7 +110,7 @@ def new(cluster, code, tmp_path) -> Submitter:
 def built(cluster, place, code, timing_out) -> Submitter:
     """The tiny study, built on the cluster. Look, do not touch."""
     site = fresh(Submitter(place / "on the cluster", code))
-    site.run()
+    assert site.start_snakemake().wait() == 0, site.said
     return site
 
 
@@ -205,4 +209,4 @@ def timing_out(cluster, place, code) -> tuple[Submitter, Busy, subprocess.Popen]
 
 def pytest_collection_modifyitems(items):
     """What has to wait for a minute comes last."""
-    items.sort(key=lambda item: "timing_out" in getattr(item, "fixturenames", ()))
+    items.sort(key=lambda item: "time_limit" in item.name)

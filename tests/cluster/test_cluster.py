@@ -1,6 +1,8 @@
 """Studies on a real SLURM: what runs where, what is tried again, and that results do not differ."""
 
+import json
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -21,11 +23,14 @@ def test_results_are_those_of_a_local_run(built, local):
 
 
 def test_jobs_of_a_rule_share_a_submission(built, watch):
-    """15 jobs are not local: prepare 2, pretrain 2, features 2, similarity, scores, finetune 3,
-    deploy 3 and forgetting 3 (less than 17, the pretrainings follow each other)."""
+    """Every job that is not local is submitted once; those that are ready together, together."""
     jobs = watch(built).jobs
     assert set(jobs.values()) == {"COMPLETED"}
-    assert 7 <= len(jobs) <= 10
+    submitted = re.findall(r"Job ([0-9, ]+) has been submitted with SLURM jobid (\d+)", built.said)
+    assert sorted(number for _, number in submitted) == sorted(jobs)
+    members = [member for job, _ in submitted for member in job.split(", ")]
+    assert len(set(members)) == len(members) == 2 + 2 + 2 + 1 + 1 + 3 * 3
+    assert max(job.count(",") for job, _ in submitted) == 2  # the fine-tunings
     assert not list(built.path(".work", "batches").iterdir())
 
 
@@ -86,7 +91,7 @@ def test_of_a_batch_the_others_survive_a_member_s_death(site, watch, until):
 
 @pytest.mark.parametrize("stage", ["finetune", "pretrain"])
 def test_a_job_that_is_put_back_into_the_queue_goes_on_to_the_same_bytes(
-    stage, site, cluster, watch, until, code, tmp_path
+    stage, site, cluster, watch, until, tmp_path
 ):
     """After SIGUSR1, as before the time limit, a job asks for that itself; preemption does it."""
     change = {
@@ -114,7 +119,7 @@ def test_a_job_that_is_put_back_into_the_queue_goes_on_to_the_same_bytes(
     assert cluster.detail(job)["Restarts"] == "1"
     assert list(watch(site).jobs)[known:] == [job]
 
-    local = type(whole).__mro__[1](whole.folder, code)
+    local = whole.local()
     local.run("--", target)
     folder = str(record.parent.relative_to(site.path()))
     assert site.bytes(folder) == local.bytes(folder)
@@ -146,8 +151,6 @@ def test_a_time_limit_is_noticed_and_the_job_tried_again(timing_out, watch):
 
 
 def read(folder: Path, stage: str) -> dict:
-    import json
-
     return json.loads((folder / f"{stage}.timing.json").read_text())
 
 
