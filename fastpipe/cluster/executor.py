@@ -29,6 +29,7 @@ from snakemake_executor_plugin_slurm.job_status_query import (
     query_job_status_squeue,
 )
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
+from snakemake_interface_executor_plugins.settings import SharedFSUsage
 
 from fastpipe.cluster.batch import Batch, Member, ended, remove
 from fastpipe.cluster.grouping import alike, merged, split
@@ -111,7 +112,8 @@ class Executor(slurm.Executor):
         """Rules of jobs that are not ready yet."""
         self._lock_held = threading.Lock()
         self._count = 0
-        self._next_query = 0.0
+        self._next_query = self._next_plain_query = 0.0
+        self._cancelled = False
         super().__init__(workflow, logger)
 
     def __post_init__(self, test_mode: bool = False) -> None:
@@ -152,6 +154,8 @@ class Executor(slurm.Executor):
         """Whether a node needs no Snakemake for it."""
         if job.is_group() or not job.is_shell or job.is_shadow:
             return False
+        if SharedFSUsage.INPUT_OUTPUT not in self.workflow.storage_settings.shared_fs_usage:
+            return False
         cached = self.workflow.workflow_settings.cache is not None and job.rule.cache
         return not (cached or job.conda_env_spec or job.container_img_url or job.env_modules)
 
@@ -187,7 +191,8 @@ class Executor(slurm.Executor):
         except Exception as error:
             self.report_job_error(SubmittedJobInfo(shared), msg=f"it was not submitted: {error}")
         else:
-            self.run_job(shared)
+            if not self._cancelled:
+                self.run_job(shared)
 
     def format_job_exec(self, job: Any) -> str:
         if not isinstance(job, SharedJob):
@@ -204,8 +209,12 @@ class Executor(slurm.Executor):
             self._submit_held()
         shared = [info for info in active_jobs if isinstance(info.job, SharedJob)]
         alone = [info for info in active_jobs if not isinstance(info.job, SharedJob)]
-        if alone:
+        if alone and time.time() >= self._next_plain_query:
             async for info in super().check_active_jobs(alone):
+                yield info
+            self._next_plain_query = time.time() + self.next_seconds_between_status_checks
+        else:
+            for info in alone:
                 yield info
         if shared and time.time() >= self._next_query:
             await self._ask_slurm(shared)
@@ -279,6 +288,8 @@ class Executor(slurm.Executor):
         """All of this process's jobs: some may be missing in the list, while it is worked on."""
         with self._lock_held:
             self._held.clear()
+            self._cancelled = True
+        self._job_submission_executor.shutdown(wait=True)
         subprocess.run(["scancel", "--name", self.run_uuid], check=False)
         for path in BATCHES.glob(f"{self.run_uuid[-12:]}-*.json"):
             remove(path)

@@ -192,6 +192,11 @@ def watch(cluster) -> Callable[[Submitter], Watch]:
     return lambda site: Watch(cluster, site.folder)
 
 
+@pytest.fixture(name="until")
+def until_() -> Callable[..., Any]:
+    return until
+
+
 @pytest.fixture
 def busy() -> type[Busy]:
     return Busy
@@ -203,7 +208,7 @@ def timing_out(cluster, place, code) -> tuple[Submitter, Busy, subprocess.Popen]
     with the session and looked at last."""
     site = fresh(Submitter(place / "too long", code))
     lock = Busy(site, "prepare", "datasets/own")
-    limits = ("--set-resources", "prepare:runtime=1", "prepare:slurm_extra=''")
+    limits = ("--set-resources", "prepare:runtime=1+9*(attempt-1)", "prepare:slurm_extra=''")
     return site, lock, site.start_snakemake(*limits, "--retries", "1", "--", DIGITS)
 
 
