@@ -5,15 +5,15 @@ BIN := .venv/bin
 READY := .venv/ready
 export OMP_NUM_THREADS := 1
 
-.PHONY: setup demo test faults format lint lock bench clean
+.PHONY: setup demo test test-cluster faults format lint lock bench clean
 
 setup: $(READY)
 
-$(READY): requirements.lock pyproject.toml
+$(READY): requirements.lock pyproject.toml workflow/executor/pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "Installing into .venv (about a minute and 6 GB the first time) …"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
-	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable . --editable workflow/executor
 	@touch $(READY)
 
 demo: setup
@@ -22,6 +22,10 @@ demo: setup
 
 test: setup
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
+
+# On a SLURM of one node that is started for it. Needs root, and gets Debian's packages if need be.
+test-cluster: setup
+	@CLUSTER=yes $(BIN)/python -m pytest tests/cluster
 
 faults: setup
 	@FAULTS=all $(BIN)/python -m pytest -m fault

@@ -5,7 +5,17 @@ import sys
 
 from benchmarks.table import print_table
 
-MODULES = ("loop", "augmentation", "frozen", "evaluation", "starts", "emd", "scores", "graph")
+MODULES = (
+    "loop",
+    "augmentation",
+    "frozen",
+    "evaluation",
+    "starts",
+    "emd",
+    "scores",
+    "graph",
+    "cluster",
+)
 
 if __name__ == "__main__":
     names = sys.argv[1:] or MODULES

@@ -18,6 +18,7 @@ from fastpipe.config.load import load, yaml_files
 from fastpipe.config.names import WORK, Pack, Snapshot
 from fastpipe.config.plan import Job, Plan
 from fastpipe.files import canonical_json, write_bytes
+from fastpipe.resources import Resources
 
 __all__ = ["STALE", "Graph", "configuration_files"]
 
@@ -46,6 +47,7 @@ class Graph:
         before_looking: Callable[[], None] = lambda: None,
     ):
         self.plan, self._before_looking = plan, before_looking
+        self.needs = Resources(plan, self.job)
         self.found = Audit() if check_results else None
         self._seen: set[str] = set()
 

@@ -16,7 +16,9 @@ rule prepare:
     benchmark:
         "results/benchmarks/datasets/{dataset}/prepare.tsv"
     resources:
-        mem_mb=2000,
+        mem_mb=graph.needs.mem_mb("prepare"),
+        runtime=graph.needs.runtime("prepare"),
+        seconds=graph.needs.seconds("prepare"),
     params:
         spec=graph.spec("prepare"),
         identity=graph.identity("prepare"),

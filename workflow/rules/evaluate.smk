@@ -24,7 +24,9 @@ rule deploy:
     threads: THREADS
     resources:
         gpu=GPU,
-        mem_mb=4000,
+        mem_mb=graph.needs.mem_mb("deploy"),
+        runtime=graph.needs.runtime("deploy"),
+        seconds=graph.needs.seconds("deploy"),
     params:
         spec=graph.spec("deploy"),
         identity=graph.identity("deploy"),
@@ -61,7 +63,9 @@ rule forgetting:
     threads: THREADS
     resources:
         gpu=GPU,
-        mem_mb=4000,
+        mem_mb=graph.needs.mem_mb("forgetting"),
+        runtime=graph.needs.runtime("forgetting"),
+        seconds=graph.needs.seconds("forgetting"),
     params:
         spec=graph.spec("forgetting"),
         identity=graph.identity("forgetting"),

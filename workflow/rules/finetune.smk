@@ -31,7 +31,9 @@ rule finetune:
     threads: THREADS
     resources:
         gpu=GPU,
-        mem_mb=4000,
+        mem_mb=graph.needs.mem_mb("finetune"),
+        runtime=graph.needs.runtime("finetune"),
+        seconds=graph.needs.seconds("finetune"),
     params:
         spec=graph.spec("finetune"),
         identity=graph.identity("finetune"),

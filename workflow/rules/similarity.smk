@@ -23,7 +23,9 @@ rule features:
     threads: THREADS
     resources:
         gpu=GPU,
-        mem_mb=4000,
+        mem_mb=graph.needs.mem_mb("features"),
+        runtime=graph.needs.runtime("features"),
+        seconds=graph.needs.seconds("features"),
     params:
         spec=graph.spec("features"),
         identity=graph.identity("features"),
@@ -60,7 +62,9 @@ rule similarity:
     benchmark:
         "results/benchmarks/similarity/{source}@{epoch}/{target}{extractor}/similarity.tsv"
     resources:
-        mem_mb=2000,
+        mem_mb=graph.needs.mem_mb("similarity"),
+        runtime=graph.needs.runtime("similarity"),
+        seconds=graph.needs.seconds("similarity"),
     params:
         spec=graph.spec("similarity"),
         identity=graph.identity("similarity"),
@@ -95,7 +99,9 @@ rule scores:
     benchmark:
         "results/benchmarks/similarity/{source}@{epoch}/{target}/scores.tsv"
     resources:
-        mem_mb=4000,
+        mem_mb=graph.needs.mem_mb("scores"),
+        runtime=graph.needs.runtime("scores"),
+        seconds=graph.needs.seconds("scores"),
     params:
         spec=graph.spec("scores"),
         identity=graph.identity("scores"),

@@ -42,7 +42,9 @@ rule pretrain:
     threads: THREADS
     resources:
         gpu=GPU,
-        mem_mb=4000,
+        mem_mb=graph.needs.mem_mb("pretrain"),
+        runtime=graph.needs.runtime("pretrain"),
+        seconds=graph.needs.seconds("pretrain"),
     params:
         spec=graph.spec("pretrain"),
         identity=graph.identity("pretrain"),
