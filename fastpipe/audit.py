@@ -3,7 +3,8 @@
 This needs no notes of Snakemake's. A record that carries the identity that the plan asks for is
 *current*, provided that its inputs still have the digests with which it was computed; any other
 record is *stale*, and so is what was made from one whose inputs have changed. Files of current
-records are checked against their digests.
+records are checked against their digests. What is damaged has to be deleted by a person, but for
+databases and reports: they are made of the other results in seconds, so damaged ones are stale.
 """
 
 import enum
@@ -29,10 +30,16 @@ class State(enum.Enum):
 
 @dataclass
 class Audit:
-    """State of each job by its records, and what is damaged."""
+    """State of each job by its records, and what is damaged.
+
+    Attributes:
+        damages: what a person has to delete.
+        rebuilt: what is damaged and made again without being asked for.
+    """
 
     states: dict[tuple[Path, ...], State] = field(default_factory=dict)
     damages: list[str] = field(default_factory=list)
+    rebuilt: list[str] = field(default_factory=list)
 
     def state(self, job: Job) -> State:
         return self.states[tuple(job.records)]
@@ -55,22 +62,28 @@ def audit(jobs: Iterable[Job], *, digests: bool = True) -> Audit:
     current: dict[str, str] = {}  # digest of each file of a current record, by its path
     remade: set[Path] = set()  # records that were made from other bytes than are there now
     for job in jobs:
-        state = _state(job, result.damages)
+        derived = job.stage in _DERIVED
+        told = result.rebuilt if derived else result.damages
+        state = _state(job, told)
         if state is State.CURRENT and (remade.intersection(job.reads) or _remade(job, current)):
             state = State.STALE
             remade |= job.records.keys()
+        if state is State.CURRENT and digests and not _whole(job, told) and derived:
+            state = State.STALE
         result.states[tuple(job.records)] = state
         if state is State.CURRENT:
             for record in job.records:
                 current |= _outputs(record)
-                if digests:
-                    _check_files(record, result.damages)
     return result
+
+
+_DERIVED = ("collect", "report")
+"""Stages whose results are cheap, and made of others' alone."""
 
 
 def _state(job: Job, damages: list[str]) -> State:
     """Where a job stands by its own records and files."""
-    if not all(record.exists() for record in job.records):
+    if not all(map(_there, job.records)):
         return State.MISSING
     for record, identity in job.records.items():
         try:
@@ -80,9 +93,19 @@ def _state(job: Job, damages: list[str]) -> State:
             return State.STALE
         if content.get("identity") != identity:
             return State.STALE
-        if not all((record.parent / name).exists() for name in content["outputs"]):
+        if not all(_there(record.parent / name) for name in content["outputs"]):
             return State.STALE
     return State.CURRENT
+
+
+def _there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except PermissionError as error:
+        raise UserError(
+            f"{path} cannot be looked at: {error.strerror}. Get the right to read the folders "
+            "above it."
+        ) from None
 
 
 def _remade(job: Job, current: Mapping[str, str]) -> bool:
@@ -96,8 +119,12 @@ def _outputs(record: Path) -> dict[str, str]:
     return {str(record.parent / name): digest for name, digest in outputs.items()}
 
 
-def _check_files(record: Path, damages: list[str]) -> None:
-    try:
-        verify(record)
-    except UserError as error:
-        damages.append(str(error))
+def _whole(job: Job, damages: list[str]) -> bool:
+    """Whether the files of a job's records are as these say."""
+    before = len(damages)
+    for record in job.records:
+        try:
+            verify(record)
+        except UserError as error:
+            damages.append(str(error))
+    return len(damages) == before

@@ -44,6 +44,9 @@ def main() -> None:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
+    except PermissionError as error:
+        print(f"error: {error.filename}: {error.strerror}.", file=sys.stderr)
+        sys.exit(1)
 
 
 def _one(identity: str) -> str:

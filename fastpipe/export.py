@@ -23,9 +23,9 @@ from fastpipe.files import (
     canonical_json,
     digest,
     flush_to_disk,
-    no_space_is_a_user_error,
     read_json,
     write_json,
+    writing,
 )
 from fastpipe.integrity import read_record, verify
 from fastpipe.models.backbones import head_place, torchvision_model
@@ -219,7 +219,7 @@ def _save(path: Path, tensors: dict[str, Tensor], suffix: str, card: Mapping[str
 
 
 def _write_atomically(out: Path, write: Callable[[Path], None]) -> None:
-    with no_space_is_a_user_error(out):
+    with writing(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{out.name}.", dir=out.parent)
         os.close(handle)

@@ -13,7 +13,7 @@ from typing import Any
 from fastpipe.errors import UserError
 from fastpipe.files import digest, read_json, write_bytes
 
-__all__ = ["read_record", "remember", "verify"]
+__all__ = ["fault", "read_record", "remember", "verify"]
 
 
 def verify(record: Path, names: Iterable[str] | None = None) -> dict[str, str]:
@@ -40,16 +40,13 @@ def verify(record: Path, names: Iterable[str] | None = None) -> dict[str, str]:
         if name not in outputs:
             faults.append(f"{record} does not list {name}.")
             continue
-        try:
-            mark = _mark(path)
-            if seen.get(name) != mark and digest(path) != outputs[name]:
-                faults.append(f"{path} is damaged: its bytes are not those its record vouches for.")
-            elif seen.get(name) != mark:
-                fresh[name] = mark
-        except FileNotFoundError:
-            faults.append(f"{path} is missing.")
-        except OSError as error:
-            faults.append(f"{path} cannot be read: {error.strerror}.")
+        mark = _mark(path)
+        if mark is not None and seen.get(name) == mark:
+            continue
+        if found := fault(path, outputs[name]):
+            faults.append(found)
+        elif mark is not None:
+            fresh[name] = mark
     if faults:
         raise UserError("\n".join(faults) + f" {_remedy(record)}")
     if fresh:
@@ -58,10 +55,23 @@ def verify(record: Path, names: Iterable[str] | None = None) -> dict[str, str]:
     return {name: outputs[name] for name in names}
 
 
+def fault(path: Path, wanted: str) -> str | None:
+    """What is wrong with a file that must have a SHA-256 digest, in a sentence; it is read."""
+    try:
+        if digest(path) == wanted:
+            return None
+    except FileNotFoundError:
+        return f"{path} is missing."
+    except OSError as error:
+        return f"{path} cannot be read: {error.strerror}."
+    return f"{path} is damaged: its bytes are not those its record vouches for."
+
+
 def remember(record: Path) -> None:
     """Note that all files of a record just written are as it says."""
     outputs = read_record(record)["outputs"]
-    _write_seen(record, {name: _mark(record.parent / name) for name in outputs})
+    marks = {name: _mark(record.parent / name) for name in outputs}
+    _write_seen(record, {name: mark for name, mark in marks.items() if mark is not None})
 
 
 def read_record(record: Path) -> dict[str, Any]:
@@ -81,8 +91,12 @@ def _remedy(record: Path) -> str:
     return f"Delete {record} and run snakemake again to rebuild it."
 
 
-def _mark(path: Path) -> list[int]:
-    status = path.stat()
+def _mark(path: Path) -> list[int] | None:
+    """What tells that a file is still the same; None if it cannot be looked at."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
     return [status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
 
 

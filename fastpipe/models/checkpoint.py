@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from fastpipe.errors import UserError
-from fastpipe.files import canonical_json, no_space_is_a_user_error
+from fastpipe.files import canonical_json, writing
 
 __all__ = ["load_into", "load_tensors", "save_tensors"]
 
@@ -30,7 +30,8 @@ def save_tensors(
     # One entry, because safetensors writes several in a random order.
     header = {"fastpipe": canonical_json(dict(metadata))} if metadata else None
     path.parent.mkdir(parents=True, exist_ok=True)
-    with no_space_is_a_user_error(path):
+    needed = sum(tensor.nbytes for tensor in plain.values())
+    with writing(path, needed):
         try:
             safetensors.torch.save_file(plain, path, metadata=header)
         except SafetensorError as error:

@@ -23,7 +23,7 @@ from fastpipe.advice.grid import GRID_QUERY
 from fastpipe.config.model import Model
 from fastpipe.config.recipe import Recipe
 from fastpipe.errors import UserError
-from fastpipe.files import canonical_json, read_json
+from fastpipe.files import canonical_json, read_json, wait_for
 from fastpipe.integrity import verify
 from fastpipe.reporting.database.build import RUN_IDENTITY, StudyDatabase, read_columns
 from fastpipe.stages.job import Job, stage_job
@@ -216,11 +216,13 @@ def _verify_all(spec: CollectSpec) -> dict[str, str]:
     """Digest of every file read, by path; one UserError for all that is not as expected."""
     problems: list[str] = []
     digests: dict[str, str] = {}
-    for record, names in _files_read(spec).items():
+    read = {Path(record): names for record, names in _files_read(spec).items()}
+    wait_for(place for record in read for place in (record, *map(record.with_name, read[record])))
+    for record, names in read.items():
         try:
-            _require_identity(Path(record), spec.records[record])
-            found = verify(Path(record), names)
-            digests |= {f"{Path(record).parent}/{name}": sha for name, sha in found.items()}
+            _require_identity(record, spec.records[str(record)])
+            found = verify(record, names)
+            digests |= {f"{record.parent}/{name}": sha for name, sha in found.items()}
         except UserError as error:
             problems.append(str(error))
     problems = problems or _disagreements(spec.records)

@@ -20,6 +20,7 @@ from fastpipe.models.network import Network, build_network
 from fastpipe.progress import Progress
 from fastpipe.stages.job import Job, stage_job
 from fastpipe.stages.restoring import blank_network
+from fastpipe.stages.tables import write_table
 from fastpipe.stages.training_job import PACKAGES, measure_training, open_task, training_records
 from fastpipe.training.pretraining import DivergedError, Learned, SourceTraining
 from fastpipe.training.resumption import Saver, Saving, StepLog, restored
@@ -207,4 +208,4 @@ def _write(job: Job, spec: PretrainSpec, training: SourceTraining) -> None:
         "loss": pa.array(losses, pa.float64()),
         "top1": pa.array(top1s, pa.float64()),
     }
-    pq.write_table(pa.table(history), job.output("history.parquet"), compression="zstd")
+    write_table(job, "history.parquet", pa.table(history))
