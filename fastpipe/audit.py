@@ -12,12 +12,13 @@ import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from fastpipe.config.plan import Job
 from fastpipe.errors import UserError
 from fastpipe.integrity import read_record, verify
 
-__all__ = ["Audit", "State", "audit"]
+__all__ = ["Audit", "State", "audit", "there"]
 
 
 class State(enum.Enum):
@@ -62,18 +63,20 @@ def audit(jobs: Iterable[Job], *, digests: bool = True) -> Audit:
     current: dict[str, str] = {}  # digest of each file of a current record, by its path
     remade: set[Path] = set()  # records that were made from other bytes than are there now
     for job in jobs:
-        derived = job.stage in _DERIVED
-        told = result.rebuilt if derived else result.damages
-        state = _state(job, told)
-        if state is State.CURRENT and (remade.intersection(job.reads) or _remade(job, current)):
+        told = result.rebuilt if job.stage in _DERIVED else result.damages
+        state, contents = _state(job, told)
+        if state is State.CURRENT and (
+            remade.intersection(job.reads) or _remade(contents, current)
+        ):
             state = State.STALE
             remade |= job.records.keys()
-        if state is State.CURRENT and digests and not _whole(job, told) and derived:
-            state = State.STALE
+        if state is State.CURRENT and digests and not _whole(contents, told):
+            state = State.STALE if job.stage in _DERIVED else state
         result.states[tuple(job.records)] = state
         if state is State.CURRENT:
-            for record in job.records:
-                current |= _outputs(record)
+            for record, content in contents.items():
+                outputs = content["outputs"].items()
+                current |= {str(record.parent / name): digest for name, digest in outputs}
     return result
 
 
@@ -81,24 +84,30 @@ _DERIVED = ("collect", "report")
 """Stages whose results are cheap, and made of others' alone."""
 
 
-def _state(job: Job, damages: list[str]) -> State:
-    """Where a job stands by its own records and files."""
-    if not all(map(_there, job.records)):
-        return State.MISSING
+Contents = Mapping[Path, Mapping[str, Any]]
+"""What the records of a job say."""
+
+
+def _state(job: Job, damages: list[str]) -> tuple[State, Contents]:
+    """Where a job stands by its own records and files, and what its records say."""
+    contents: dict[Path, Mapping[str, Any]] = {}
+    if not all(map(there, job.records)):
+        return State.MISSING, contents
     for record, identity in job.records.items():
         try:
-            content = read_record(record)
+            contents[record] = content = read_record(record)
         except UserError as error:
             damages.append(str(error))
-            return State.STALE
+            return State.STALE, contents
         if content.get("identity") != identity:
-            return State.STALE
-        if not all(_there(record.parent / name) for name in content["outputs"]):
-            return State.STALE
-    return State.CURRENT
+            return State.STALE, contents
+        if not all(there(record.parent / name) for name in content["outputs"]):
+            return State.STALE, contents
+    return State.CURRENT, contents
 
 
-def _there(path: Path) -> bool:
+def there(path: Path) -> bool:
+    """Whether a file exists. Raises UserError if that may not be known."""
     try:
         return path.exists()
     except PermissionError as error:
@@ -108,23 +117,18 @@ def _there(path: Path) -> bool:
         ) from None
 
 
-def _remade(job: Job, current: Mapping[str, str]) -> bool:
+def _remade(contents: Contents, current: Mapping[str, str]) -> bool:
     """Whether an input has other bytes now than those that the job's records name."""
-    inputs = itertools.chain.from_iterable(read_record(r)["inputs"].items() for r in job.records)
+    inputs = itertools.chain.from_iterable(c["inputs"].items() for c in contents.values())
     return any(current.get(path, digest) != digest for path, digest in inputs)
 
 
-def _outputs(record: Path) -> dict[str, str]:
-    outputs = read_record(record)["outputs"]
-    return {str(record.parent / name): digest for name, digest in outputs.items()}
-
-
-def _whole(job: Job, damages: list[str]) -> bool:
+def _whole(contents: Contents, damages: list[str]) -> bool:
     """Whether the files of a job's records are as these say."""
     before = len(damages)
-    for record in job.records:
+    for record, content in contents.items():
         try:
-            verify(record)
+            verify(record, content=content)
         except UserError as error:
             damages.append(str(error))
     return len(damages) == before

@@ -34,10 +34,13 @@ from fastpipe.files import (
     write_json,
     writing,
 )
-from fastpipe.integrity import remember, verify
+from fastpipe.integrity import remember, sealed, verify
 from fastpipe.stages.log import log_may_fail
 
-__all__ = ["Job", "Part", "stage_job"]
+__all__ = ["NOTE", "Job", "Part", "lock_file", "stage_job"]
+
+NOTE = "job.json"
+"""File of a work folder that says whose it is: stage, folder, and identity by part."""
 
 
 class Job:
@@ -176,6 +179,8 @@ def stage_job(
             folder.mkdir(parents=True, exist_ok=True)
             stack.enter_context(_lock(work, folder, stage))
             job = Job(folder, work / _work_name(stage, folder, spec, identities, reads))
+            whose = {"stage": stage, "folder": str(folder), "identities": dict(identities)}
+            (job.work / NOTE).write_text(json.dumps(whose))
         started = time.time()
         with job.discarding_what_is_unfinished():
             yield job
@@ -185,6 +190,7 @@ def stage_job(
             for name, content in records.items():
                 content |= {"stage": stage, "inputs": job.inputs, "versions": versions}
                 content["identity"] = identities[name.removeprefix(f"{stage}-")]
+                records[name] = sealed(content)
             timing = {"seconds": time.time() - started, "host": socket.gethostname()}
             notes = {f"{stage}.timing": timing | job.measured} | records
             job.publish({f"{name}.json": content for name, content in notes.items()})
@@ -228,11 +234,16 @@ def _records(
     }
 
 
+def lock_file(work: Path, stage: str, folder: Path) -> Path:
+    """What a job locks while it writes `stage` in `folder`."""
+    name = hashlib.sha256(f"{stage} {folder.resolve()}".encode()).hexdigest()[:32]
+    return work / "locks" / f"{name}.lock"
+
+
 @contextlib.contextmanager
 def _lock(work: Path, folder: Path, stage: str, patience_s: float = 3600.0) -> Iterator[None]:
     """Hold the only right to write `stage` in `folder`; wait for another holder, naming it."""
-    name = hashlib.sha256(f"{stage} {folder.resolve()}".encode()).hexdigest()[:32]
-    path = work / "locks" / f"{name}.lock"
+    path = lock_file(work, stage, folder)
     path.parent.mkdir(parents=True, exist_ok=True)
     holder = path.with_suffix(".json")
     lock = FileLock(path)

@@ -16,8 +16,8 @@ from fastpipe.config.model import Model
 from fastpipe.data.arrays import Split
 from fastpipe.errors import UserError
 from fastpipe.evaluation.inference import Evaluator, Score
-from fastpipe.files import read_json, wait_for
-from fastpipe.integrity import verify
+from fastpipe.files import wait_for
+from fastpipe.integrity import read_record, verify
 from fastpipe.models.checkpoint import load_into, load_tensors
 from fastpipe.models.network import Network
 from fastpipe.stages.job import Job
@@ -91,7 +91,7 @@ def _check_start(record: Path, snapshot: Path) -> None:
     name = "weights.safetensors"
     wait_for([snapshot / "pretrain.json", snapshot / name, record])
     wanted = verify(snapshot / "pretrain.json", [name])[name]
-    if wanted not in read_json(record).get("inputs", {}).values():
+    if wanted not in read_record(record)["inputs"].values():
         raise UserError(
             f"the pack of {record} was not fine-tuned from {snapshot / name} as it is now. "
             f"Delete {record} and run snakemake again to rebuild it."

@@ -13,7 +13,7 @@ from fastpipe.config.compute import Compute
 from fastpipe.config.source import Pretraining
 from fastpipe.data.streams import generator
 from fastpipe.errors import UserError
-from fastpipe.files import read_json
+from fastpipe.integrity import read_record
 from fastpipe.models.checkpoint import load_into, load_tensors, save_tensors
 from fastpipe.models.compute import Resolved, claim_gpu, resolve
 from fastpipe.models.network import Network, build_network
@@ -116,9 +116,9 @@ def _beginning(
     resolved: Resolved,
 ) -> SourceTraining:
     """The training to go on with: from a snapshot of this source, or from its first step."""
-    if start is not None and read_json(start / "pretrain.json")["spec"]["source"] == spec.source:
+    if start is not None and read_record(start / "pretrain.json")["spec"]["source"] == spec.source:
         return _continued(job, spec, task, start, resolved)
-    network = _initialised(spec, task, read_json(dataset / "prepare-train.json")["facts"])
+    network = _initialised(spec, task, read_record(dataset / "prepare-train.json")["facts"])
     if start is not None:
         path = job.input(start / "pretrain.json", "weights.safetensors")
         tensors = load_tensors(path)

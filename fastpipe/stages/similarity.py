@@ -8,7 +8,7 @@ from pydantic import Field
 from safetensors.numpy import load_file
 
 from fastpipe.config.model import Model
-from fastpipe.files import read_json
+from fastpipe.integrity import read_record
 from fastpipe.similarity.emd import DomainSimilarity, domain_similarity
 from fastpipe.stages.job import Job, stage_job
 from fastpipe.stages.tables import write_table
@@ -68,7 +68,7 @@ def similarity(
     ) as job:
         domains = [_class_means(job, record) for record in records]
         found = domain_similarity(*domains[0], *domains[1], spec.gamma, spec.min_count)
-        names = [read_json(record)["facts"]["classes"] for record in records]
+        names = [read_record(record)["facts"]["classes"] for record in records]
         write_table(job, "similarity.parquet", _summary(spec, found))
         write_table(job, "flow.parquet", _flows(spec, found, *names))
 
