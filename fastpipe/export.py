@@ -223,7 +223,7 @@ def _write_atomically(out: Path, write: Callable[[Path], None]) -> None:
         out.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{out.name}.", dir=out.parent)
         os.close(handle)
-        temporary = Path(name)
+        temporary = out.with_name(Path(name).name)
         try:
             write(temporary)
             flush_to_disk(temporary)

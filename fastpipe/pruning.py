@@ -21,7 +21,7 @@ from fastpipe.config.plan import Job, Plan
 from fastpipe.errors import UserError
 from fastpipe.files import read_json
 from fastpipe.stages.job import NOTE, lock_file
-from fastpipe.strays import find_strays, sizes, stage_of
+from fastpipe.strays import SNAKEMAKE_MARK, find_strays, sizes, stage_of
 
 __all__ = ["Leftover", "Prunable", "find_prunable", "print_prunable", "remove"]
 
@@ -161,8 +161,12 @@ def _remove(leftover: Leftover) -> None:
         shutil.rmtree(leftover.path, ignore_errors=True)
     for folder in sorted({file.parent for file in leftover.files}, reverse=True):
         for above in (folder, *folder.parents):
+            if not above.is_dir():
+                continue
             if above in (RESULTS, WORK, WORK / "locks"):
                 break
+            if [file.name for file in above.iterdir()] == [SNAKEMAKE_MARK]:
+                (above / SNAKEMAKE_MARK).unlink()
             with contextlib.suppress(OSError):  # others' files are in it
                 above.rmdir()
 
@@ -191,7 +195,11 @@ def _lines(found: Prunable) -> Iterator[str]:
         yield from map(_line, found.results)
     if found.work:
         yield "Left by jobs that will not go on:"
-        yield from map(_line, found.work)
+        yield from (_line(leftover) for leftover in found.work if leftover.path != leftover.lock)
+        locks = [leftover for leftover in found.work if leftover.path == leftover.lock]
+        if locks:
+            total = sum(lock.bytes for lock in locks)
+            yield f"  {total:>15,} bytes  {len(locks)} locks in {WORK / 'locks'}"
     if found.running:
         yield "Stays, as a job is at work on it:"
         yield from map(_line, found.running)

@@ -14,10 +14,14 @@ from fastpipe.config.plan import Job
 from fastpipe.errors import UserError
 from fastpipe.integrity import read_record
 
-__all__ = ["Stray", "Strays", "find_strays", "job_files", "sizes", "stage_of"]
+__all__ = ["SNAKEMAKE_MARK", "Stray", "Strays", "find_strays", "job_files", "sizes", "stage_of"]
 
 _APART = ("logs", "benchmarks", ".work", "advice", "README.md")
 """Entries of the results folder that are no results of jobs."""
+
+
+SNAKEMAKE_MARK = ".snakemake_timestamp"
+"""Snakemake leaves such a file in each folder that is an output."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,7 @@ def _files() -> list[Path]:
             folders[:] = [name for name in folders if name not in _APART]
             files = [name for name in files if name not in _APART]
         links = [name for name in folders if (here / name).is_symlink()]
-        found += [here / name for name in (*files, *links)]
+        found += [here / name for name in (*files, *links) if name != SNAKEMAKE_MARK]
     return sorted(found)
 
 

@@ -42,6 +42,9 @@ __all__ = ["NOTE", "Job", "Part", "lock_file", "stage_job"]
 NOTE = "job.json"
 """File of a work folder that says whose it is: stage, folder, and identity by part."""
 
+_PLACE_BYTES = 5 * 4096
+"""What a job needs before it has made anything: folders, a lock and notes."""
+
 
 class Job:
     """What a stage function is handed by :func:`stage_job`."""
@@ -175,7 +178,7 @@ def stage_job(
     identities = {stage: identity} if isinstance(identity, str) else identity
     with contextlib.ExitStack() as stack:
         stack.enter_context(log_may_fail())
-        with writing(folder):
+        with writing(folder, _PLACE_BYTES):
             folder.mkdir(parents=True, exist_ok=True)
             stack.enter_context(_lock(work, folder, stage))
             job = Job(folder, work / _work_name(stage, folder, spec, identities, reads))
