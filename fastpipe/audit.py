@@ -3,7 +3,8 @@
 This needs no notes of Snakemake's. A record that carries the identity that the plan asks for is
 *current*, provided that its inputs still have the digests with which it was computed; any other
 record is *stale*, and so is what was made from one whose inputs have changed. Files of current
-records are checked against their digests.
+records are checked against their digests. What is damaged has to be deleted by a person, but for
+databases and reports: they are made of the other results in seconds, so damaged ones are stale.
 """
 
 import enum
@@ -11,12 +12,13 @@ import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from fastpipe.config.plan import Job
 from fastpipe.errors import UserError
 from fastpipe.integrity import read_record, verify
 
-__all__ = ["Audit", "State", "audit"]
+__all__ = ["Audit", "State", "audit", "there"]
 
 
 class State(enum.Enum):
@@ -29,10 +31,16 @@ class State(enum.Enum):
 
 @dataclass
 class Audit:
-    """State of each job by its records, and what is damaged."""
+    """State of each job by its records, and what is damaged.
+
+    Attributes:
+        damages: what a person has to delete.
+        rebuilt: what is damaged and made again without being asked for.
+    """
 
     states: dict[tuple[Path, ...], State] = field(default_factory=dict)
     damages: list[str] = field(default_factory=list)
+    rebuilt: list[str] = field(default_factory=list)
 
     def state(self, job: Job) -> State:
         return self.states[tuple(job.records)]
@@ -55,49 +63,72 @@ def audit(jobs: Iterable[Job], *, digests: bool = True) -> Audit:
     current: dict[str, str] = {}  # digest of each file of a current record, by its path
     remade: set[Path] = set()  # records that were made from other bytes than are there now
     for job in jobs:
-        state = _state(job, result.damages)
-        if state is State.CURRENT and (remade.intersection(job.reads) or _remade(job, current)):
+        told = result.rebuilt if job.stage in _DERIVED else result.damages
+        state, contents = _state(job, told)
+        if state is State.CURRENT and (
+            remade.intersection(job.reads) or _remade(contents, current)
+        ):
             state = State.STALE
             remade |= job.records.keys()
+        if state is State.CURRENT and digests and not _whole(contents, told):
+            state = State.STALE if job.stage in _DERIVED else state
         result.states[tuple(job.records)] = state
         if state is State.CURRENT:
-            for record in job.records:
-                current |= _outputs(record)
-                if digests:
-                    _check_files(record, result.damages)
+            for record, content in contents.items():
+                outputs = content["outputs"].items()
+                current |= {str(record.parent / name): digest for name, digest in outputs}
     return result
 
 
-def _state(job: Job, damages: list[str]) -> State:
-    """Where a job stands by its own records and files."""
-    if not all(record.exists() for record in job.records):
-        return State.MISSING
+_DERIVED = ("collect", "report")
+"""Stages whose results are cheap, and made of others' alone."""
+
+
+Contents = Mapping[Path, Mapping[str, Any]]
+"""What the records of a job say."""
+
+
+def _state(job: Job, damages: list[str]) -> tuple[State, Contents]:
+    """Where a job stands by its own records and files, and what its records say."""
+    contents: dict[Path, Mapping[str, Any]] = {}
+    if not all(map(there, job.records)):
+        return State.MISSING, contents
     for record, identity in job.records.items():
         try:
-            content = read_record(record)
+            contents[record] = content = read_record(record)
         except UserError as error:
             damages.append(str(error))
-            return State.STALE
+            return State.STALE, contents
         if content.get("identity") != identity:
-            return State.STALE
-        if not all((record.parent / name).exists() for name in content["outputs"]):
-            return State.STALE
-    return State.CURRENT
+            return State.STALE, contents
+        if not all(there(record.parent / name) for name in content["outputs"]):
+            return State.STALE, contents
+    return State.CURRENT, contents
 
 
-def _remade(job: Job, current: Mapping[str, str]) -> bool:
+def there(path: Path) -> bool:
+    """Whether a file exists. Raises UserError if that may not be known."""
+    try:
+        return path.exists()
+    except PermissionError as error:
+        raise UserError(
+            f"{path} cannot be looked at: {error.strerror}. Get the right to read the folders "
+            "above it."
+        ) from None
+
+
+def _remade(contents: Contents, current: Mapping[str, str]) -> bool:
     """Whether an input has other bytes now than those that the job's records name."""
-    inputs = itertools.chain.from_iterable(read_record(r)["inputs"].items() for r in job.records)
+    inputs = itertools.chain.from_iterable(c["inputs"].items() for c in contents.values())
     return any(current.get(path, digest) != digest for path, digest in inputs)
 
 
-def _outputs(record: Path) -> dict[str, str]:
-    outputs = read_record(record)["outputs"]
-    return {str(record.parent / name): digest for name, digest in outputs.items()}
-
-
-def _check_files(record: Path, damages: list[str]) -> None:
-    try:
-        verify(record)
-    except UserError as error:
-        damages.append(str(error))
+def _whole(contents: Contents, damages: list[str]) -> bool:
+    """Whether the files of a job's records are as these say."""
+    before = len(damages)
+    for record, content in contents.items():
+        try:
+            verify(record, content=content)
+        except UserError as error:
+            damages.append(str(error))
+    return len(damages) == before

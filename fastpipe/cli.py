@@ -1,4 +1,4 @@
-"""The command line: a subcommand for each stage; `check`, `unlock`, `advise`, `export`, ….
+"""The command line: a subcommand for each stage, and those for people (`check`, `verify`, …).
 
 Stages are called by Snakemake's rules. They are given the records that vouch for their inputs, and
 the record that they are to write. Nothing heavy is imported until a stage runs.
@@ -48,6 +48,9 @@ def main() -> None:
         raise
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except PermissionError as error:
+        print(f"error: {error.filename}: {error.strerror}.", file=sys.stderr)
         sys.exit(1)
 
 
@@ -249,6 +252,57 @@ def check(
     except ConfigurationError as error:
         raise UserError("\n".join([str(error), *folder_lines(error.config)])) from None
     print_plan(plan, study)
+
+
+def _plan(configfile: list[Path] | None) -> Any:
+    from fastpipe.config.load import load
+    from fastpipe.config.plan import Plan
+    from fastpipe.workflow import configuration_files
+
+    return Plan(load(configuration_files(HOME, configfile or [])))
+
+
+@app.command()
+def verify(
+    study: Annotated[str | None, typer.Argument(help="Study to verify; default: all.")] = None,
+    configfile: ConfigFile = None,
+) -> None:
+    """Read all results again: which are damaged, stale, foreign? With the commands that mend it."""
+    from rich.console import Console
+
+    from fastpipe.verification import Rebuild, print_verification, reading, verify_results
+
+    plan = _plan(configfile)
+    with reading() as tell:
+        result = verify_results(plan, study, tell)
+    own = [] if Path("Snakefile").exists() else ["--snakefile", str(HOME / "Snakefile")]
+    rebuild = Rebuild(("snakemake", *own), tuple(configfile or ()))
+    print_verification(result, rebuild, Console())
+    if result.damaged:
+        raise typer.Exit(1)
+
+
+@app.command()
+def prune(
+    yes: Annotated[bool, typer.Option("--yes", help="Remove without asking.")] = False,
+    configfile: ConfigFile = None,
+) -> None:
+    """List results that no configuration asks for, and leftovers; remove them if you say so."""
+    from rich.console import Console
+
+    from fastpipe.pruning import find_prunable, print_prunable, remove
+
+    found = find_prunable(_plan(configfile))
+    print_prunable(found, Console())
+    if not found.all:
+        return
+    if not yes and not sys.stdin.isatty():
+        print("Nothing has been removed; fastpipe prune --yes does so.")
+        return
+    if yes or typer.confirm("Remove?"):
+        for leftover in remove(found.all):
+            print(f"{leftover.path} stays: a job has begun to work on it.")
+        print("Removed.")
 
 
 @app.command()

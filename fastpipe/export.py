@@ -24,9 +24,9 @@ from fastpipe.files import (
     canonical_json,
     digest,
     flush_to_disk,
-    no_space_is_a_user_error,
     read_json,
     write_json,
+    writing,
 )
 from fastpipe.integrity import read_record, verify
 from fastpipe.models.backbones import head_place, torchvision_model
@@ -222,11 +222,11 @@ def _save(path: Path, tensors: dict[str, Tensor], suffix: str, card: Mapping[str
 
 def _write_atomically(out: Path, card: Path, write: Callable[[Path], None]) -> None:
     """Replace a file; a card that vouches for the one before goes first."""
-    with no_space_is_a_user_error(out):
+    with writing(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{out.name}.", dir=out.parent)
         os.close(handle)
-        temporary = Path(name)
+        temporary = out.with_name(Path(name).name)
         try:
             write(temporary)
             crash_point("export-before-flush")

@@ -5,8 +5,10 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +19,16 @@ __all__ = [
     "canonical_json",
     "digest",
     "flush_to_disk",
-    "no_space_is_a_user_error",
     "read_json",
+    "refusal",
+    "wait_for",
     "write_bytes",
     "write_json",
+    "writing",
 ]
+
+PATIENCE_SECONDS = 5.0
+"""How long a stage waits for a file that another machine has written to become visible here."""
 
 
 def canonical_json(value: Any) -> str:
@@ -55,9 +62,9 @@ def _umask() -> int:
 def write_bytes(path: Path, content: bytes) -> None:
     """Write under a temporary name in the same folder, flush, then rename.
 
-    Raises UserError when the disk is full; the previous file, if any, is untouched.
+    Raises UserError when the disk is full or refuses; the previous file, if any, is untouched.
     """
-    with no_space_is_a_user_error(path):
+    with writing(path, len(content)):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         temporary = Path(name)
@@ -93,23 +100,91 @@ def read_json(path: Path) -> Any:
         ) from None
 
 
+def wait_for(paths: Iterable[Path], patience_s: float | None = None) -> None:
+    """Wait until files are there, in all at most `patience_s` (default: `PATIENCE_SECONDS`).
+
+    On a network file system a machine may not see at once what another has written. Whoever reads
+    a file that is still missing then says so.
+    """
+    deadline = time.monotonic() + (PATIENCE_SECONDS if patience_s is None else patience_s)
+    told = False
+    for path in paths:
+        while not path.exists() and time.monotonic() < deadline:
+            if not told:
+                print(f"waiting for {path} to become visible", flush=True)
+                told = True
+            with contextlib.suppress(OSError):
+                list(path.parent.iterdir())  # asks a file server anew what is there
+            time.sleep(_POLL_SECONDS)
+
+
+_POLL_SECONDS = 0.1
+
+
 @contextlib.contextmanager
-def no_space_is_a_user_error(path: Path) -> Iterator[None]:
-    """Turn "no space left" and quota errors while writing `path` into a UserError."""
+def writing(path: Path, needed: int | None = None) -> Iterator[None]:
+    """Turn the system's refusals to write `path`, of `needed` bytes, into UserErrors."""
     try:
         yield
     except Exception as error:
-        if not _tells_of_no_space(error):
+        told = refusal(error, path, needed)
+        if told is None:
             raise
-        raise UserError(
-            f"no space left on the device while writing {path}. Nothing was left under that name. "
-            "Free some space and run snakemake again."
-        ) from error
+        raise told from error
 
 
-def _tells_of_no_space(error: Exception) -> bool:
-    """DuckDB has exceptions of its own, with the system's words in their text."""
-    codes = (errno.ENOSPC, errno.EDQUOT)
+def refusal(
+    error: BaseException, path: Path, needed: int | None = None, *, at_least: bool = False
+) -> UserError | None:
+    """What to tell if the system refused to write `path`, of (at least) `needed` bytes.
+
+    None if the error is of another kind.
+    """
+    code = _code(error)
+    if code is None:
+        return None
+    if code not in _NO_ROOM:
+        place = getattr(error, "filename", None) or path
+        own = str(place) == str(path)
+        what = f"cannot write {path}" if own else f"cannot use {place} while making {path}"
+        return UserError(
+            f"{what}: {os.strerror(code)}. Nothing was left under that name. {_REMEDIES[code]} and "
+            "run snakemake again."
+        )
+    reason = "" if code == errno.ENOSPC else f" ({os.strerror(code)})"
+    least = "at least " if at_least else ""
+    bytes_ = "" if needed is None else f": {least}{needed:,} bytes are needed{_free(path)}"
+    return UserError(
+        f"no space left on the device while writing {path}{reason}{bytes_}. Nothing was left under "
+        f"that name. {_REMEDIES[code]} and run snakemake again."
+    )
+
+
+_REMEDIES = {
+    errno.ENOSPC: "Free some space",
+    errno.EDQUOT: "Free some space, or ask for a larger quota,",
+    errno.EFBIG: "Allow larger files (ulimit -f)",
+    errno.EIO: "Look at the disk (dmesg)",
+    errno.EROFS: "Mount the disk for writing",
+    errno.EACCES: "Get the right to write there",
+    errno.EPERM: "Get the right to write there",
+}
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def _free(path: Path) -> str:
+    for folder in path.absolute().parents:
+        with contextlib.suppress(OSError):
+            return f", {shutil.disk_usage(folder).free:,} are free"
+    return ""
+
+
+def _code(error: BaseException) -> int | None:
+    """The system's number, if it is one of refusals. DuckDB has exceptions of its own, with the
+    system's words in their text."""
     if isinstance(error, OSError):
-        return error.errno in codes
-    return not isinstance(error, UserError) and any(os.strerror(c) in str(error) for c in codes)
+        return error.errno if error.errno in _REMEDIES else None
+    if isinstance(error, UserError):
+        return None
+    words = (*_NO_ROOM, errno.EIO)
+    return next((code for code in words if os.strerror(code) in str(error)), None)

@@ -8,6 +8,8 @@ other reason. So the inputs that Snakemake is shown depend on where a job stands
 `collect` and `report` are cheap and always follow.
 """
 
+import functools
+import sys
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -50,6 +52,7 @@ class Graph:
         self.needs = Resources(plan, self.job)
         self.found = Audit() if check_results else None
         self._seen: set[str] = set()
+        self._marked = False
 
     @classmethod
     def load(
@@ -83,17 +86,45 @@ class Graph:
             return
         self._before_looking()
         self._seen |= set(new)
-        found = audit(dict.fromkeys(job for name in new for job in self.plan.jobs(name)))
+        self._audit(dict.fromkeys(job for name in new for job in self.plan.jobs(name)))
+
+    def _audit(self, jobs: Iterable[Job]) -> None:
+        found = audit(jobs)
         found.refuse_damage()
         self.found.states |= found.states
-        if not STALE.exists() or State.STALE in found.states.values():
+        for damage in found.rebuilt:
+            print(f"{damage.partition(' Delete ')[0]} It is made again.", file=sys.stderr)
+        stale = State.STALE in found.states.values() and not self._marked
+        if stale or not STALE.exists():
             write_bytes(STALE, uuid.uuid4().hex.encode())
+            self._marked = True
 
     def state(self, job: Job) -> State | None:
         """Where a job stands; None if no study asks for it."""
-        if tuple(job.records) not in self.found.states:
-            self.look_at(*self.plan.targets)  # asked for by its file, not by a study's name
+        if tuple(job.records) not in self.found.states:  # asked for by its file, not by a study
+            self._audit(self._behind(job))
         return self.found.states.get(tuple(job.records))
+
+    def _behind(self, job: Job) -> list[Job]:
+        """A job and all that it is made from, that first; nothing if no study asks for it."""
+        wanted, behind = list(job.records), set()
+        while wanted:
+            maker = self._makers.get(wanted.pop())
+            if maker is not None and maker not in behind:
+                behind.add(maker)
+                wanted += maker.reads
+        return [maker for maker in self._jobs if maker in behind]
+
+    @functools.cached_property
+    def _jobs(self) -> list[Job]:
+        """The jobs of all studies, inputs before their users."""
+        asked = (job for name in self.plan.targets for job in self.plan.jobs(name))
+        return list(dict.fromkeys(asked))
+
+    @functools.cached_property
+    def _makers(self) -> dict[Path, Job]:
+        """The job that writes a record."""
+        return {record: job for job in self._jobs for record in job.records}
 
     def job(self, stage: str, wildcards: Any) -> Job:
         """The job of a stage that makes the files with these wildcards."""

@@ -31,6 +31,12 @@ def grid_study() -> ModuleType:
     return _module("grid_study", Path(__file__).with_name("grid_study.py"))
 
 
+@pytest.fixture(autouse=True)
+def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test waits for files that may yet become visible."""
+    monkeypatch.setattr("fastpipe.files.PATIENCE_SECONDS", 0.0)
+
+
 # --- faults: a sample in every test run, the whole campaign with `make faults`
 
 _campaign = _module("campaign", Path(__file__).parent / "faults" / "campaign.py")

@@ -2,6 +2,7 @@ import errno
 import hashlib
 import math
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,10 +17,12 @@ from fastpipe.files import (
     canonical_json,
     digest,
     flush_to_disk,
-    no_space_is_a_user_error,
     read_json,
+    refusal,
+    wait_for,
     write_bytes,
     write_json,
+    writing,
 )
 
 LEAVES = (
@@ -133,49 +136,94 @@ def fail(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, int], None]
     monkeypatch.undo()
 
 
+@pytest.mark.fault(11)
 @pytest.mark.parametrize("step", FAULTS)
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+@pytest.mark.parametrize(
+    ("number", "reason", "remedy"),
+    [
+        (errno.ENOSPC, "", "Free some space"),
+        (errno.EDQUOT, " (Disk quota exceeded)", "Free some space, or ask for a larger quota,"),
+        (errno.EFBIG, " (File too large)", "Allow larger files (ulimit -f)"),
+    ],
+)
 def test_on_a_full_disk_the_file_of_before_stays_and_nothing_else(
-    tmp_path: Path, fail: Callable[[str, int], None], step: str, number: int
+    tmp_path: Path,
+    fail: Callable[[str, int], None],
+    step: str,
+    number: int,
+    reason: str,
+    remedy: str,
 ) -> None:
     path = tmp_path / "x.bin"
     path.write_bytes(b"before")
     fail(step, number)
     with pytest.raises(UserError) as raised:
         write_bytes(path, b"after" * 100)
-    assert str(raised.value) == (
-        f"no space left on the device while writing {path}. Nothing was left under that name. "
-        "Free some space and run snakemake again."
+    told, _, free = str(raised.value).partition(" are needed, ")
+    assert told == f"no space left on the device while writing {path}{reason}: 500 bytes"
+    assert re.fullmatch(
+        r"[\d,]+ are free\. Nothing was left under that name\. "
+        rf"{re.escape(remedy)} and run snakemake again\.",
+        free,
     )
     assert path.read_bytes() == b"before"
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.fault(11)
 @pytest.mark.parametrize("step", FAULTS)
-def test_another_fault_is_not_taken_for_a_full_disk(
+def test_a_disk_that_fails_is_not_taken_for_a_full_one(
     tmp_path: Path, fail: Callable[[str, int], None], step: str
 ) -> None:
     path = tmp_path / "x.bin"
     fail(step, errno.EIO)
-    with pytest.raises(OSError, match="Input/output error"):
+    with pytest.raises(UserError) as raised:
         write_bytes(path, b"after")
+    assert str(raised.value) == (
+        f"cannot write {path}: Input/output error. Nothing was left under that name. "
+        "Look at the disk (dmesg) and run snakemake again."
+    )
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("step", FAULTS)
+def test_an_error_of_another_kind_stays_what_it_is(
+    tmp_path: Path, fail: Callable[[str, int], None], step: str
+) -> None:
+    fail(step, errno.EBADF)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        write_bytes(tmp_path / "x.bin", b"after")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.fault(14)
+def test_another_file_that_is_refused_on_the_way_is_named() -> None:
+    error = PermissionError(errno.EACCES, "Permission denied", "images/a.png")
+    assert str(refusal(error, Path("results/x.npy"))) == (
+        "cannot use images/a.png while making results/x.npy: Permission denied. Nothing was left "
+        "under that name. Get the right to write there and run snakemake again."
+    )
+    assert refusal(FileNotFoundError(errno.ENOENT, "No such file"), Path("x")) is None
+    assert refusal(UserError(os.strerror(errno.ENOSPC)), Path("x")) is None
+
+
+@pytest.mark.fault(11)
 def test_a_real_full_device_is_a_user_error() -> None:
     full = Path("/dev/full")
     if not full.exists():
         pytest.skip("no /dev/full")
-    told = pytest.raises(UserError, match="no space left on the device while writing /dev/full")
-    with told, no_space_is_a_user_error(full), full.open("wb") as file:
+    told = pytest.raises(
+        UserError, match="no space left on the device while writing /dev/full: 1 bytes are needed"
+    )
+    with told, writing(full, 1), full.open("wb") as file:
         file.write(b"1")
 
 
 def test_no_space_told_by_a_library_in_words() -> None:
     told = pytest.raises(UserError, match="no space left on the device while writing x")
-    with told, no_space_is_a_user_error(Path("x")):
+    with told, writing(Path("x")):
         raise RuntimeError(f"could not write: {os.strerror(errno.ENOSPC)}")
-    with pytest.raises(RuntimeError, match="another"), no_space_is_a_user_error(Path("x")):
+    with pytest.raises(RuntimeError, match="another"), writing(Path("x")):
         raise RuntimeError("another")
 
 
@@ -220,3 +268,46 @@ def test_a_damaged_file_says_how_to_rebuild_it(tmp_path: Path, content: bytes) -
 def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=f"{tmp_path} cannot be read: Is a directory"):
         read_json(tmp_path)
+
+
+# --- files that become visible late -------------------------------------------------------------
+
+
+class Clock:
+    """Time that passes only while someone sleeps; `appearing` is written when its moment comes."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, appearing: dict[Path, float]):
+        self.now, self.appearing = 0.0, appearing
+        monkeypatch.setattr(files, "time", self)
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        for path, moment in self.appearing.items():
+            if self.now >= moment:
+                path.touch()
+
+
+@pytest.mark.fault(10)
+def test_late_files_are_waited_for_and_the_first_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    late = [tmp_path / "a", tmp_path / "b"]
+    clock = Clock(monkeypatch, {late[0]: 3.0, late[1]: 2.0})
+    wait_for([*late, tmp_path], patience_s=5)
+    assert all(path.exists() for path in late)
+    assert clock.now == pytest.approx(3.0, abs=0.2)
+    assert capsys.readouterr().out == f"waiting for {late[0]} to become visible\n"
+    wait_for(late, patience_s=5)
+    assert clock.now < 3.3
+
+
+@pytest.mark.fault(10)
+def test_the_wait_is_bounded_for_all_files_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock(monkeypatch, {})
+    wait_for([tmp_path / str(number) for number in range(100)], patience_s=5)
+    assert clock.now == pytest.approx(5.0, abs=0.2)

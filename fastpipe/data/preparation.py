@@ -8,6 +8,8 @@ a memory map); images left out as unreadable leave no gap.
 
 import difflib
 import hashlib
+import io
+import math
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,6 +26,7 @@ from fastpipe.crash import crash_point
 from fastpipe.data.providers.provided import Failure, Pictures, Provided
 from fastpipe.data.splits import shuffled_classes
 from fastpipe.errors import UserError
+from fastpipe.files import writing
 
 __all__ = ["Chosen", "Written", "card", "choose", "refuse_unreadable", "write_split"]
 
@@ -203,7 +206,7 @@ def write_split(
     written = Written()
     view = options.size if whole else options.view or options.size
     shape = (view, view, options.channels)
-    with images.open("wb") as file:
+    with writing(images, len(chosen.indices) * math.prod(shape)), images.open("wb") as file:
         _write_header(file, len(chosen.indices), shape)
         for first, block in _decoded(chosen, options, view, threads or _cores()):
             file.write(block.pixels.data)
@@ -213,7 +216,9 @@ def write_split(
         file.seek(0)
         _write_header(file, kept, shape)
     crash_point("images-written")
-    np.save(labels, np.array(written.labels, dtype=np.int64))
+    content = io.BytesIO()  # told to save to a file, numpy hides why it could not be written
+    np.save(content, np.array(written.labels, dtype=np.int64))
+    labels.write_bytes(content.getvalue())
     crash_point("labels-written")
     return written
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from fastpipe.crash import crash_point
 from fastpipe.errors import UserError
-from fastpipe.files import canonical_json, no_space_is_a_user_error
+from fastpipe.files import canonical_json, writing
 
 __all__ = ["load_into", "load_tensors", "save_tensors"]
 
@@ -32,7 +32,8 @@ def save_tensors(
     header = {"fastpipe": canonical_json(dict(metadata))} if metadata else None
     path.parent.mkdir(parents=True, exist_ok=True)
     crash_point("tensors-before")
-    with no_space_is_a_user_error(path):
+    needed = sum(tensor.nbytes for tensor in plain.values())
+    with writing(path, needed):
         try:
             safetensors.torch.save_file(plain, path, metadata=header)
         except SafetensorError as error:

@@ -8,6 +8,8 @@ from typing import Any, Self
 
 import duckdb
 
+from fastpipe.errors import UserError
+
 __all__ = ["Row", "Tables"]
 
 Row = dict[str, Any]
@@ -24,7 +26,13 @@ class Tables:
     def __init__(self, database: Path, scratch: Path):
         copy = scratch / "study.duckdb"
         shutil.copyfile(database, copy)
-        self._connection = duckdb.connect(str(copy), read_only=True, config={"threads": 1})
+        try:
+            self._connection = duckdb.connect(str(copy), read_only=True, config={"threads": 1})
+        except duckdb.Error as error:
+            raise UserError(
+                f"DuckDB {duckdb.__version__} cannot open {database}: {str(error).splitlines()[0]} "
+                f"Delete it and run snakemake again to rebuild it."
+            ) from None
 
     def __enter__(self) -> Self:
         return self

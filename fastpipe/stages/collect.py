@@ -24,8 +24,8 @@ from fastpipe.config.model import Model
 from fastpipe.config.recipe import Recipe
 from fastpipe.crash import crash_point
 from fastpipe.errors import UserError
-from fastpipe.files import canonical_json, read_json
-from fastpipe.integrity import verify
+from fastpipe.files import canonical_json, read_json, wait_for
+from fastpipe.integrity import read_record, verify
 from fastpipe.reporting.database.build import RUN_IDENTITY, StudyDatabase, read_columns
 from fastpipe.stages.job import Job, stage_job
 
@@ -219,11 +219,13 @@ def _verify_all(spec: CollectSpec) -> dict[str, str]:
     """Digest of every file read, by path; one UserError for all that is not as expected."""
     problems: list[str] = []
     digests: dict[str, str] = {}
-    for record, names in _files_read(spec).items():
+    read = {Path(record): names for record, names in _files_read(spec).items()}
+    wait_for(place for record in read for place in (record, *map(record.with_name, read[record])))
+    for record, names in read.items():
         try:
-            _require_identity(Path(record), spec.records[record])
-            found = verify(Path(record), names)
-            digests |= {f"{Path(record).parent}/{name}": sha for name, sha in found.items()}
+            _require_identity(record, spec.records[str(record)])
+            found = verify(record, names)
+            digests |= {f"{record.parent}/{name}": sha for name, sha in found.items()}
         except UserError as error:
             problems.append(str(error))
     problems = problems or _disagreements(spec.records)
@@ -237,8 +239,7 @@ def _verify_all(spec: CollectSpec) -> dict[str, str]:
 
 
 def _require_identity(record: Path, identity: str) -> None:
-    content = read_json(record)
-    if not isinstance(content, dict) or content.get("identity") != identity:
+    if read_record(record).get("identity") != identity:
         raise UserError(
             f"{record} was made with other settings, inputs or code than the configuration asks "
             f"for now. Delete {record} and run snakemake again to rebuild it."
@@ -247,7 +248,7 @@ def _require_identity(record: Path, identity: str) -> None:
 
 def _disagreements(records: Iterable[str]) -> list[str]:
     """Records made from other bytes than their inputs have now; they are whole and as expected."""
-    contents = {Path(record): read_json(Path(record)) for record in records}
+    contents = {Path(record): read_record(Path(record)) for record in records}
     outputs = {
         str(record.parent / name): digest
         for record, content in contents.items()
@@ -332,14 +333,14 @@ def _dataset_row(dataset: CollectedDataset) -> dict[str, Any]:
     folder = Path(dataset.path)
     row: dict[str, Any] = {"dataset": dataset.name}
     for split in ("train", "val", "test"):
-        facts = read_json(folder / f"prepare-{split}.json").get("facts", {})
+        facts = read_record(folder / f"prepare-{split}.json").get("facts", {})
         row |= {key: facts[key] for key in ("size", "channels", "classes") if key in facts}
         row[split] = facts.get("count")
     return row | {"card": canonical_json(read_json(folder / "card.json"))}
 
 
 def _snapshot_row(snapshot: CollectedSnapshot) -> dict[str, Any]:
-    record = read_json(Path(snapshot.path) / "pretrain.json")
+    record = read_record(Path(snapshot.path) / "pretrain.json")
     spec, facts = record["spec"], record.get("facts", {})
     return {
         "source": snapshot.source,
@@ -410,7 +411,7 @@ def _runs(folder: Path, columns: list[str], seeds: tuple[int, ...]) -> pa.Table:
 
 
 def _with_timing(runs: pa.Table, folder: Path) -> pa.Table:
-    facts = read_json(folder / "finetune.json").get("facts", {})
+    facts = read_record(folder / "finetune.json").get("facts", {})
     timing = _timing(folder / "finetune.timing.json").get("run_seconds", {})
     seconds = [timing.get(str(seed)) for seed in runs["seed"].to_pylist()]
     for name, values, kind in (

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -32,6 +31,7 @@ from fastpipe.models.network import Network, with_head
 from fastpipe.progress import Progress
 from fastpipe.stages.job import Job, stage_job
 from fastpipe.stages.restoring import blank_network
+from fastpipe.stages.tables import write_table
 from fastpipe.stages.training_job import PACKAGES, measure_training, open_task, training_records
 from fastpipe.stopping import after_the_step
 from fastpipe.training.dynamics import Observed
@@ -362,7 +362,7 @@ def _write_tables(job: Job, spec: FinetuneSpec, runs: Sequence[_Run], batch: int
         schema = pa.schema({**_IDENTITY, **columns})
         arrays = [pa.array([row[i] for row in rows], f.type) for i, f in enumerate(schema)]
         table = pa.Table.from_arrays(arrays, schema=schema)
-        pq.write_table(table, job.output(f"{name}.parquet"), compression="zstd")
+        write_table(job, f"{name}.parquet", table)
 
 
 _IDENTITY = {

@@ -9,6 +9,7 @@ finds its work folder again may resume from what lies there.
 import contextlib
 import hashlib
 import importlib.metadata
+import json
 import shutil
 import socket
 import time
@@ -25,14 +26,23 @@ from fastpipe.files import (
     canonical_json,
     digest,
     flush_to_disk,
-    no_space_is_a_user_error,
     read_json,
+    refusal,
+    wait_for,
     write_json,
+    writing,
 )
-from fastpipe.integrity import remember, verify
+from fastpipe.integrity import remember, sealed, verify
 from fastpipe.locks import Lock
+from fastpipe.stages.log import log_may_fail
 
-__all__ = ["Job", "Part", "stage_job"]
+__all__ = ["NOTE", "Job", "Part", "lock_file", "stage_job"]
+
+NOTE = "job.json"
+"""File of a work folder that says whose it is: stage, folder, and identity by part."""
+
+_PLACE_BYTES = 5 * 4096
+"""What a job needs before it has made anything: folders, a lock and notes."""
 
 _POLL_SECONDS = 0.1
 
@@ -50,6 +60,7 @@ class Job:
         self.scratch = work / "scratch"
         """Folder for what is of no use after this attempt."""
         self._out = work / "out"
+        self._newest = folder
         for folder in (self._out, self.scratch):
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
@@ -60,6 +71,7 @@ class Job:
         `recorded=False` keeps it out of this stage's own record (a snapshot does not name its
         predecessor). Raises UserError if the file is missing, damaged or not the record's.
         """
+        wait_for([record, record.parent / name])
         found = verify(record, [name])
         if recorded:
             self.inputs[str(record.parent / name)] = found[name]
@@ -69,6 +81,7 @@ class Job:
         """Where to write output `name` for now. It is moved to its final place at success."""
         path = self._out / name
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._newest = self.folder / name
         return path
 
     def outputs(self) -> list[str]:
@@ -90,23 +103,39 @@ class Job:
         for the message in the log."""
         try:
             yield
-        except BaseException:
+        except BaseException as error:
+            written = sum(p.stat().st_size for p in self.work.rglob("*") if p.is_file())
+            told = refusal(error, self._newest, written, at_least=True)
             for folder in (self._out, self.scratch):
                 shutil.rmtree(folder, ignore_errors=True)
-            raise
+            if told is None:
+                raise
+            raise told from error
 
-    def publish(self) -> None:
-        """Flush all outputs and move them to their final places."""
+    def publish(self, notes: Mapping[str, Any]) -> None:
+        """Flush all outputs, then move them to their final places; `notes` (file name → JSON value:
+        the timing, then the records) last. Nothing is replaced before everything is written."""
         for name in self.outputs():
             crash_point("publish-before-flush")
             flush_to_disk(self._out / name)
-        for top in sorted(self._out.iterdir()):
+        tops = sorted(self._out.iterdir())
+        for name, content in notes.items():
+            write_json(self._out / name, content)
+        for name in notes:  # a record never vouches for files that are being replaced
+            crash_point("stage-before-records-are-removed")
+            (self.folder / name).unlink(missing_ok=True)
+        for top in tops:
             final = self.folder / top.name
             if final.is_dir():
                 shutil.rmtree(final)
             crash_point("publish-before-rename")
             top.replace(final)
             crash_point("publish-after-rename")
+        crash_point("stage-published")
+        for name in notes:
+            crash_point("stage-before-record")
+            (self._out / name).replace(self.folder / name)
+            crash_point("stage-after-record")
 
 
 @dataclass(frozen=True)
@@ -151,36 +180,37 @@ def stage_job(
             the name of a part goes into that part's record only, other facts into all.
 
     Raises:
-        UserError: another process holds the lock for a very long time, an input is damaged, or
-            the disk is full. Outputs of an earlier run are untouched.
+        UserError: another process holds the lock for a very long time, an input is missing or
+            damaged, the disk is full, or the system refuses. Outputs of an earlier run are
+            untouched.
     """
     spec = spec.model_dump(mode="json") if isinstance(spec, BaseModel) else dict(spec)
     identities = {stage: identity} if isinstance(identity, str) else identity
-    folder.mkdir(parents=True, exist_ok=True)
-    with _lock(work, folder, stage):
-        _clear_up(stage, folder)
-        job = Job(folder, work / _work_name(stage, folder, spec, identities, reads))
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(log_may_fail())
+        with writing(folder, _PLACE_BYTES):
+            folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(_lock(work, folder, stage))
+            _clear_up(stage, folder)
+            job = Job(folder, work / _work_name(stage, folder, spec, identities, reads))
+            whose = {"stage": stage, "folder": str(folder), "identities": dict(identities)}
+            (job.work / NOTE).write_text(json.dumps(whose))
         started = time.time()
-        record = folder / f"{stage}.json"
-        with no_space_is_a_user_error(record), job.discarding_what_is_unfinished():
+        with job.discarding_what_is_unfinished():
             yield job
             digests = {name: digest(job.output(name)) for name in job.outputs()}
             records = _records(stage, spec, digests, job.facts, parts)
-            for name in records:  # a record never vouches for files that are being replaced
-                crash_point("stage-before-records-are-removed")
-                (folder / f"{name}.json").unlink(missing_ok=True)
-            job.publish()
-        crash_point("stage-published")
-        timing = {"seconds": time.time() - started, "host": socket.gethostname()}
-        write_json(folder / f"{stage}.timing.json", timing | job.measured)
-        versions = {name: importlib.metadata.version(name) for name in packages}
-        for name, content in records.items():
-            content |= {"stage": stage, "inputs": job.inputs, "versions": versions}
-            content["identity"] = identities[name.removeprefix(f"{stage}-")]
-            crash_point("stage-before-record")
-            write_json(folder / f"{name}.json", content)
-            crash_point("stage-after-record")
-            remember(folder / f"{name}.json")
+            versions = {name: importlib.metadata.version(name) for name in packages}
+            for name, content in records.items():
+                content |= {"stage": stage, "inputs": job.inputs, "versions": versions}
+                content["identity"] = identities[name.removeprefix(f"{stage}-")]
+                records[name] = sealed(content)
+            timing = {"seconds": time.time() - started, "host": socket.gethostname()}
+            notes = {f"{stage}.timing": timing | job.measured} | records
+            job.publish({f"{name}.json": content for name, content in notes.items()})
+        for name in records:
+            with contextlib.suppress(OSError, UserError):  # a note that spares reading files again
+                remember(folder / f"{name}.json")
         crash_point("stage-before-work-is-removed")
         shutil.rmtree(job.work, ignore_errors=True)
 
@@ -199,6 +229,7 @@ def _work_name(
     identities: Mapping[str, str],
     reads: Sequence[Path],
 ) -> str:
+    wait_for(reads)
     inputs = [read_json(record) for record in reads]
     text = canonical_json([stage, str(folder), spec, dict(identities), inputs])
     return hashlib.sha256(text.encode()).hexdigest()[:32]
@@ -225,11 +256,16 @@ def _records(
     }
 
 
+def lock_file(work: Path, stage: str, folder: Path) -> Path:
+    """What a job locks while it writes `stage` in `folder`."""
+    name = hashlib.sha256(f"{stage} {folder.resolve()}".encode()).hexdigest()[:32]
+    return work / "locks" / f"{name}.lock"
+
+
 @contextlib.contextmanager
 def _lock(work: Path, folder: Path, stage: str, patience_s: float = 3600.0) -> Iterator[None]:
     """Hold the only right to write `stage` in `folder`; wait for another holder, naming it."""
-    name = hashlib.sha256(f"{stage} {folder.resolve()}".encode()).hexdigest()[:32]
-    lock = Lock(work / "locks" / f"{name}.lock", f"writing {stage} in {folder}")
+    lock = Lock(lock_file(work, stage, folder), f"writing {stage} in {folder}")
     if who := lock.acquire():
         print(f"waiting for {who}, which is {lock.what} since {who.began}", flush=True)
         end = time.monotonic() + patience_s

@@ -16,11 +16,12 @@ from fastpipe.config.model import Model
 from fastpipe.data.arrays import Split
 from fastpipe.errors import UserError
 from fastpipe.evaluation.inference import Evaluator, Score
-from fastpipe.files import read_json
-from fastpipe.integrity import verify
+from fastpipe.files import wait_for
+from fastpipe.integrity import read_record, verify
 from fastpipe.models.checkpoint import load_into, load_tensors
 from fastpipe.models.network import Network
 from fastpipe.stages.job import Job
+from fastpipe.stages.tables import write_table
 
 __all__ = [
     "BodyPasses",
@@ -88,8 +89,9 @@ def deployments(job: Job, pack: Path, snapshot: Path, spec: PackSpec) -> list[De
 
 def _check_start(record: Path, snapshot: Path) -> None:
     name = "weights.safetensors"
+    wait_for([snapshot / "pretrain.json", snapshot / name, record])
     wanted = verify(snapshot / "pretrain.json", [name])[name]
-    if wanted not in read_json(record).get("inputs", {}).values():
+    if wanted not in read_record(record)["inputs"].values():
         raise UserError(
             f"the pack of {record} was not fine-tuned from {snapshot / name} as it is now. "
             f"Delete {record} and run snakemake again to rebuild it."
@@ -203,4 +205,4 @@ def write_columns(
         "recipe": pa.array([spec.variant] * rows, pa.string()),
         "seed": pa.array(seeds, pa.int64()),
     }
-    pq.write_table(pa.table(identity | columns), job.output(name), compression="zstd")
+    write_table(job, name, pa.table(identity | columns))

@@ -13,13 +13,14 @@ from fastpipe.config.compute import Compute
 from fastpipe.config.source import Pretraining
 from fastpipe.data.streams import generator
 from fastpipe.errors import UserError
-from fastpipe.files import read_json
+from fastpipe.integrity import read_record
 from fastpipe.models.checkpoint import load_into, load_tensors, save_tensors
 from fastpipe.models.compute import Resolved, claim_gpu, resolve
 from fastpipe.models.network import Network, build_network
 from fastpipe.progress import Progress
 from fastpipe.stages.job import Job, stage_job
 from fastpipe.stages.restoring import blank_network
+from fastpipe.stages.tables import write_table
 from fastpipe.stages.training_job import PACKAGES, measure_training, open_task, training_records
 from fastpipe.stopping import after_the_step
 from fastpipe.training.pretraining import DivergedError, Learned, SourceTraining
@@ -117,9 +118,9 @@ def _beginning(
     resolved: Resolved,
 ) -> SourceTraining:
     """The training to go on with: from a snapshot of this source, or from its first step."""
-    if start is not None and read_json(start / "pretrain.json")["spec"]["source"] == spec.source:
+    if start is not None and read_record(start / "pretrain.json")["spec"]["source"] == spec.source:
         return _continued(job, spec, task, start, resolved)
-    network = _initialised(spec, task, read_json(dataset / "prepare-train.json")["facts"])
+    network = _initialised(spec, task, read_record(dataset / "prepare-train.json")["facts"])
     if start is not None:
         path = job.input(start / "pretrain.json", "weights.safetensors")
         tensors = load_tensors(path)
@@ -210,4 +211,4 @@ def _write(job: Job, spec: PretrainSpec, training: SourceTraining) -> None:
         "loss": pa.array(losses, pa.float64()),
         "top1": pa.array(top1s, pa.float64()),
     }
-    pq.write_table(pa.table(history), job.output("history.parquet"), compression="zstd")
+    write_table(job, "history.parquet", pa.table(history))

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from pydantic import Field
 
@@ -17,6 +16,7 @@ from fastpipe.models.hub import default_normalisation, released_state
 from fastpipe.models.released import Normalisation, State, read_state, released_tensors
 from fastpipe.stages.job import Job, stage_job
 from fastpipe.stages.restoring import class_names
+from fastpipe.stages.tables import write_table
 
 __all__ = ["ReleasedSpec", "released"]
 
@@ -141,4 +141,4 @@ def _check_classes(spec: ReleasedSpec, classes: int, dataset: Path, where: Path 
 def _write(job: Job, tensors: dict[str, torch.Tensor]) -> None:
     save_tensors(job.output("weights.safetensors"), tensors)
     save_tensors(job.output("training.safetensors"), {"step": torch.tensor(0)})
-    pq.write_table(HISTORY.empty_table(), job.output("history.parquet"), compression="zstd")
+    write_table(job, "history.parquet", HISTORY.empty_table())

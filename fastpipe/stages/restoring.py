@@ -8,7 +8,7 @@ from fastpipe.config.backbone import Backbone
 from fastpipe.data.arrays import Split, load_split
 from fastpipe.data.streams import generator
 from fastpipe.errors import UserError
-from fastpipe.files import read_json
+from fastpipe.integrity import read_record
 from fastpipe.models.blank import WithoutDrawing
 from fastpipe.models.checkpoint import load_into, load_tensors
 from fastpipe.models.compute import Resolved
@@ -77,7 +77,7 @@ def class_names(record: Path) -> list[str]:
         UserError: the record is missing, damaged or names no classes.
     """
     try:
-        return list(read_json(record)["facts"]["classes"])
+        return list(read_record(record)["facts"]["classes"])
     except (KeyError, TypeError):
         raise UserError(
             f"{record} names no classes. Delete it and run snakemake again to rebuild it."

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from safetensors.numpy import load_file
 
 from fastpipe.config.model import Model
@@ -17,6 +16,7 @@ from fastpipe.similarity.nce import nce
 from fastpipe.similarity.probes import knn_accuracy, ridge_accuracy
 from fastpipe.similarity.transrate import transrate
 from fastpipe.stages.job import stage_job
+from fastpipe.stages.tables import write_table
 
 __all__ = ["ScoresSpec", "scores"]
 
@@ -68,11 +68,7 @@ def scores(spec: ScoresSpec, *, features: Path, out: Path, work: Path, identity:
             started = time.perf_counter()
             found[name] = score(train, val)
             seconds[name] = time.perf_counter() - started
-        pq.write_table(
-            _table(spec, found, len(train["labels"])),
-            job.output("scores.parquet"),
-            compression="zstd",
-        )
+        write_table(job, "scores.parquet", _table(spec, found, len(train["labels"])))
         job.measure(score_seconds=seconds)
 
 

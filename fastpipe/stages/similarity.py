@@ -4,14 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import Field
 from safetensors.numpy import load_file
 
 from fastpipe.config.model import Model
-from fastpipe.files import read_json
+from fastpipe.integrity import read_record
 from fastpipe.similarity.emd import DomainSimilarity, domain_similarity
 from fastpipe.stages.job import Job, stage_job
+from fastpipe.stages.tables import write_table
 
 __all__ = ["SimilaritySpec", "similarity"]
 
@@ -68,9 +68,9 @@ def similarity(
     ) as job:
         domains = [_class_means(job, record) for record in records]
         found = domain_similarity(*domains[0], *domains[1], spec.gamma, spec.min_count)
-        names = [read_json(record)["facts"]["classes"] for record in records]
-        _write(job, "similarity.parquet", _summary(spec, found))
-        _write(job, "flow.parquet", _flows(spec, found, *names))
+        names = [read_record(record)["facts"]["classes"] for record in records]
+        write_table(job, "similarity.parquet", _summary(spec, found))
+        write_table(job, "flow.parquet", _flows(spec, found, *names))
 
 
 def _class_means(job: Job, record: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -113,7 +113,3 @@ def _identity(spec: SimilaritySpec, rows: int) -> dict[str, pa.Array]:
         "epoch": pa.array([spec.epoch] * rows, pa.float64()),
         "target": pa.array([spec.target] * rows, pa.string()),
     }
-
-
-def _write(job: Job, name: str, table: pa.Table) -> None:
-    pq.write_table(table, job.output(name), compression="zstd")

@@ -12,6 +12,7 @@ import duckdb
 import pytest
 
 from fastpipe.files import digest
+from fastpipe.integrity import read_record, sealed
 
 pytestmark = pytest.mark.workflow
 
@@ -122,9 +123,9 @@ def forge(site, content: bytes) -> None:
     """Put other weights under the snapshot's name, with a record that vouches for them."""
     weights, record = site.path(WEIGHTS), site.path("sources/net/epoch-1/pretrain.json")
     weights.write_bytes(content)
-    vouched = json.loads(record.read_text())
+    vouched = read_record(record)
     vouched["outputs"][weights.name] = digest(weights)
-    record.write_text(json.dumps(vouched))
+    record.write_text(json.dumps(sealed(vouched)))
 
 
 def test_weights_replaced_by_others_make_everything_behind_them_run(site):

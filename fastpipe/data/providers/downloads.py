@@ -9,7 +9,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from fastpipe.crash import crash_point
-from fastpipe.files import no_space_is_a_user_error
+from fastpipe.files import writing
 
 __all__ = ["downloaded", "forget"]
 
@@ -24,7 +24,7 @@ def downloaded(downloads: Path, name: str, fetch: Callable[[Path], None]) -> Pat
     """
     final = downloads / _safe(name)
     final.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(_lock(final)), no_space_is_a_user_error(final):
+    with FileLock(_lock(final)), writing(final):
         if final.is_dir():
             return final
         partial = final.with_name(f".{final.name}.partial")
