@@ -32,7 +32,9 @@ from fastpipe.files import (
     write_bytes,
     write_json,
 )
+from fastpipe.heartbeat import Heartbeat, heartbeat
 from fastpipe.integrity import remember, verify
+from fastpipe.progress import Progress
 
 __all__ = ["Job", "Part", "stage_job"]
 
@@ -40,8 +42,10 @@ __all__ = ["Job", "Part", "stage_job"]
 class Job:
     """What a stage function is handed by :func:`stage_job`."""
 
-    def __init__(self, folder: Path, work: Path):
+    def __init__(self, folder: Path, work: Path, heart: Heartbeat):
         self.folder = folder
+        self.heart = heart
+        """What `fastpipe status` is told of the job."""
         self.work = work
         """Folder for checkpoints; kept after a kill or an error, removed after success."""
         self.inputs: dict[str, str] = {}
@@ -83,6 +87,19 @@ class Job:
     def measure(self, **values: Any) -> None:
         """Put what differs from run to run (seconds, bytes, host) into the timing file."""
         self.measured |= values
+
+    def progress(
+        self,
+        title: str,
+        total: int,
+        unit: str = "steps",
+        *,
+        images: float | None = None,
+        device: object = None,
+    ) -> Progress:
+        """Progress of the job (see :class:`Progress`), which its heartbeat tells of as well."""
+        self.heart.tell(device=None if device is None else str(device))
+        return Progress(title, total, unit, images=images, tell=self.heart.tell)
 
     @contextlib.contextmanager
     def discarding_what_is_unfinished(self) -> Iterator[None]:
@@ -154,8 +171,8 @@ def stage_job(
     spec = spec.model_dump(mode="json") if isinstance(spec, BaseModel) else dict(spec)
     identities = {stage: identity} if isinstance(identity, str) else identity
     folder.mkdir(parents=True, exist_ok=True)
-    with _lock(work, folder, stage):
-        job = Job(folder, work / _work_name(stage, folder, spec, identities, reads))
+    with _lock(work, folder, stage), heartbeat(work, stage, folder) as heart:
+        job = Job(folder, work / _work_name(stage, folder, spec, identities, reads), heart)
         started = time.time()
         record = folder / f"{stage}.json"
         with no_space_is_a_user_error(record), job.discarding_what_is_unfinished():
