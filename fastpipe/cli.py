@@ -1,4 +1,4 @@
-"""The command line: a subcommand for each stage; `check`, `advise`, `export`, `schema`, `pictures`.
+"""The command line: a subcommand for each stage; `check`, `status`, `advise`, `export` and more.
 
 Stages are called by Snakemake's rules. They are given the records that vouch for their inputs, and
 the record that they are to write. Nothing heavy is imported until a stage runs.
@@ -244,6 +244,29 @@ def check(
     except ConfigurationError as error:
         raise UserError("\n".join([str(error), *folder_lines(error.config)])) from None
     print_plan(plan, study)
+
+
+@app.command()
+def status(
+    study: Annotated[str | None, typer.Argument(help="Default: the default study.")] = None,
+    configfile: ConfigFile = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for scripts.")] = False,
+    live: Annotated[bool, typer.Option("--live", help="Go on showing it, until Ctrl-C.")] = False,
+) -> None:
+    """What is running on any node, what failed and why, and when the study will be done."""
+    from fastpipe.status.command import print_status, status_json, watch
+
+    def load_plan() -> Any:
+        from fastpipe.config.load import load
+        from fastpipe.config.plan import Plan
+        from fastpipe.workflow import configuration_files
+
+        return Plan(load(configuration_files(HOME, configfile or [])))
+
+    if as_json:
+        print(status_json(load_plan, study, WORK))
+    else:
+        (watch if live else print_status)(load_plan, study, WORK)
 
 
 @app.command()
