@@ -134,7 +134,7 @@ def _lives(facts: Mapping[str, Any], age: float) -> bool:
 def _last_words(facts: Mapping[str, Any]) -> tuple[str, ...]:
     """Of the log if there is one, else of the error, if there was one."""
     try:
-        with Path(facts["log"]).open("rb") as file:
+        with Path(facts.get("log")).open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - _LOG_BYTES))
             lines = file.read().decode(errors="replace").splitlines()
     except (OSError, TypeError):

@@ -1,6 +1,7 @@
 """`fastpipe status`: what is running, what failed, how far the study is."""
 
 import json
+import os
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -81,5 +82,6 @@ def _view(beats: list, found: Standing, console: Console) -> Group:
 
 
 def _console() -> Console:
+    """A log or a pipe is as wide as COLUMNS says, or else 120 columns."""
     console = Console()
-    return console if console.is_terminal else Console(width=120)
+    return console if console.is_terminal or "COLUMNS" in os.environ else Console(width=120)

@@ -18,13 +18,18 @@ __all__ = ["Standing", "Totals", "standing"]
 
 @dataclass
 class Totals:
-    """Jobs of a stage. `running` ones are also among the stale or the missing."""
+    """Jobs of a stage. Those that are running or failed are also among the stale or missing."""
 
     current: int = 0
     stale: int = 0
     missing: int = 0
     running: int = 0
     failed: int = 0
+    images_per_s: float = 0.0
+    """Of all that are running, together."""
+    seconds_left: float = 0.0
+    """Until all that are left are done, one after the other; those not counted that cannot be
+    estimated."""
 
     @property
     def jobs(self) -> int:
@@ -76,45 +81,48 @@ def standing(plan: Plan, study: str | None, beats: Sequence[Beat]) -> Standing:
     if study not in plan.targets:
         raise UserError(f"there is no study {study!r}; {nearest(study, plan.targets)}")
     jobs = plan.jobs(study)
-    found = audit(jobs, digests=False)
-    by_job = {beat.job: beat for beat in beats}
+    states = _states(jobs)
+    estimate, by_job = Estimate(plan), {beat.job: beat for beat in beats}
     stages = {stage: Totals() for stage in STAGES if any(job.stage == stage for job in jobs)}
+    longest, unknown = 0.0, 0
     for job in jobs:
-        totals, state = stages[job.stage], found.state(job)
-        setattr(totals, state.value, getattr(totals, state.value) + 1)
-        beat = by_job.get(_name(job))
-        totals.running += beat is not None and beat.state == "running"
-        totals.failed += beat is not None and beat.state in ("failed", "lost")
-    left = [job for job in jobs if found.state(job) is not State.CURRENT]
-    return Standing(study, stages, *_outlook(Estimate(plan), left, by_job))
+        totals, beat = stages[job.stage], by_job.get((job.stage, str(job.folder)))
+        _count(totals, states[job], beat)
+        if states[job] is not State.CURRENT:
+            left = _seconds_left(job, beat, estimate)
+            unknown += left is None
+            totals.seconds_left += left or 0.0
+            longest = max(longest, left or 0.0)
+    parallel = sum(beat.state == "running" for beat in beats) or cores()
+    total = sum(totals.seconds_left for totals in stages.values())
+    return Standing(study, stages, max(longest, total / parallel) or None, parallel, unknown)
 
 
-def _outlook(
-    estimate: Estimate, left: Sequence[Job], by_job: dict[tuple[str, str], Beat]
-) -> tuple[float | None, int, int]:
-    """Seconds, jobs at a time, and how many jobs are not counted."""
-    running = [beat for beat in by_job.values() if beat.state == "running"]
-    parallel = len(running) or cores()
-    seconds: list[float] = []
-    unknown = 0
-    for job in left:
-        beat = by_job.get(_name(job))
-        if beat and beat.state == "running" and beat.seconds_left is not None:
-            seconds.append(beat.seconds_left)
-        elif estimate.knows(job):
-            seconds.append(_rest(estimate.seconds(job), beat))
-        else:
-            unknown += 1
-    if not seconds:
-        return None, parallel, unknown
-    return max(sum(seconds) / parallel, *seconds), parallel, unknown
+def _states(jobs: Sequence[Job]) -> dict[Job, State]:
+    """Where each job stands. A study's tables and page are stale if anything behind them is."""
+    found = audit(jobs, digests=False)
+    states = {job: found.state(job) for job in jobs}
+    if any(state is not State.CURRENT for state in states.values()):
+        for job in jobs:
+            if job.stage in ("collect", "report") and states[job] is State.CURRENT:
+                states[job] = State.STALE
+    return states
 
 
-def _rest(whole: float, beat: Beat | None) -> float:
-    if beat is None or beat.state != "running":
-        return whole
-    return max(0.0, whole - (beat.updated - beat.started).total_seconds())
+def _count(totals: Totals, state: State, beat: Beat | None) -> None:
+    setattr(totals, state.value, getattr(totals, state.value) + 1)
+    if beat is not None and beat.state == "running":
+        totals.running += 1
+        totals.images_per_s += beat.images_per_s or 0.0
+    totals.failed += beat is not None and beat.state in ("failed", "lost")
 
 
-def _name(job: Job) -> tuple[str, str]:
-    return job.stage, str(job.folder)
+def _seconds_left(job: Job, beat: Beat | None, estimate: Estimate) -> float | None:
+    """Of a job that is not done: by its own rate, else by the estimate; None if unknown."""
+    running = beat is not None and beat.state == "running"
+    if running and beat.seconds_left is not None:
+        return beat.seconds_left
+    if not estimate.knows(job):
+        return None
+    spent = (beat.updated - beat.started).total_seconds() if running else 0.0
+    return max(0.0, estimate.seconds(job) - spent)

@@ -136,20 +136,32 @@ def _ended(beat: Beat, now: datetime) -> Iterable[ConsoleRenderable]:
     label = _what(beat, wide=True).replace("\n", ", ")
     yield Text.assemble((f"{beat.stage} {label} ", "bold"), (said, _STYLES[beat.state]))
     for line in beat.error:
-        yield Padding(Text(line), (0, 0, 0, 4))
+        yield Padding(Text(line), (0, 0, 0, 4), expand=False)
     if beat.log:
-        yield Padding(Text(f"log: {beat.log}", overflow="fold"), (0, 0, 0, 2))
+        yield Padding(Text(f"log: {beat.log}", overflow="fold"), (0, 0, 0, 2), expand=False)
 
 
 def standing_view(standing: Standing, now: datetime) -> ConsoleRenderable:
     """A bar for each stage, and when all will be done."""
-    table = _table(f"Study {standing.study}", ["stage", "done", "", "running", "stale", "failed"])
+    columns = ["stage", "done", "", "images/s", "left", "running", "stale", "failed"]
+    table = _table(f"Study {standing.study}", columns)
     for stage, totals in standing.stages.items():
+        bar = ProgressBar(
+            total=max(1, totals.jobs),
+            completed=totals.current,
+            width=_BAR,
+            complete_style="cyan",
+            finished_style="green",
+        )
+        left = totals.seconds_left / standing.parallel
+        numbers = (totals.running, totals.stale, totals.failed)
         table.add_row(
             stage,
             f"{totals.current:,} / {totals.jobs:,}",
-            ProgressBar(total=max(1, totals.jobs), completed=totals.current, width=_BAR),
-            *(f"{n:,}" if n else "" for n in (totals.running, totals.stale, totals.failed)),
+            bar,
+            f"{totals.images_per_s:,.0f}" if totals.images_per_s else "",
+            _short(left) if left else "",
+            *(f"{number:,}" if number else "" for number in numbers),
         )
     return Group(table, "", Text(_outlook(standing, standing.whole, now)))
 
@@ -162,6 +174,7 @@ def _outlook(standing: Standing, whole: Totals, now: datetime) -> str:
         return f"{done} How long the others take cannot be told yet."
     end = (now + timedelta(seconds=standing.seconds_left)).astimezone()
     day = "" if end.date() == now.astimezone().date() else f" on {end:%A, %-d %B}"
+    times = "one job" if standing.parallel == 1 else f"{standing.parallel} jobs"
     unknown = (
         f", not counting {standing.unknown:,} jobs that cannot be estimated"
         if standing.unknown
@@ -169,5 +182,5 @@ def _outlook(standing: Standing, whole: Totals, now: datetime) -> str:
     )
     return (
         f"{done} The others take about {duration(standing.seconds_left)}, until {end:%H:%M}{day}, "
-        f"at {standing.parallel} jobs at a time{unknown}."
+        f"{times} at a time{unknown}."
     )
