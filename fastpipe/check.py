@@ -1,8 +1,7 @@
 """The plan as tables: what is there, what will be done, how many images, about how long."""
 
 import itertools
-import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -19,8 +18,10 @@ from fastpipe.config.folders import served_folder
 from fastpipe.config.names import STAGES, Snapshot, number_name
 from fastpipe.config.plan import Job, Plan
 from fastpipe.config.problems import nearest
+from fastpipe.cores import cores
+from fastpipe.durations import duration
 from fastpipe.errors import UserError
-from fastpipe.estimate import Estimate
+from fastpipe.estimate import GPU_STAGES, Estimate
 
 if TYPE_CHECKING:
     from fastpipe.inspection import Inspection
@@ -54,7 +55,7 @@ def print_plan(plan: Plan, study: str | None, console: Console | None = None) ->
     jobs = list(dict.fromkeys(job for target in asked for job in plan.jobs(target)))
     found = audit(jobs)
     found.refuse_damage()
-    estimate = Estimate(plan, asked)
+    estimate = Estimate(plan)
     console.print(_datasets(plan, estimate, names, found))
     console.print(_sources(plan, names, found))
     for name in names:
@@ -231,25 +232,46 @@ def _stages(jobs: list[Job], estimate: Estimate, found: Audit) -> Table:
 
 
 def _outlook(jobs: list[Job], estimate: Estimate, found: Audit) -> str:
+    """What is left to be done costs: time, hours of cores and GPUs, disk; and how that is known."""
     todo = [job for job in jobs if found.state(job) is not State.CURRENT]
     if not todo:
         return "Nothing to be done."
-    cores = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
-    seconds = sum(estimate.seconds(job) for job in todo) / cores
-    unknown = sum(not estimate.knows(job) for job in todo)
-    if not unknown:
-        return f"About {_duration(seconds)} on {cores} cores."
-    return (
-        f"At least {_duration(seconds)} on {cores} cores; {unknown} of {len(todo)} jobs cannot be "
-        "estimated: their images are not counted, or no job with their network has been timed here."
-    )
+    known = [job for job in todo if estimate.knows(job)]
+    on_gpu = [job for job in known if estimate.device == "cuda" and job.stage in GPU_STAGES]
+    gpu = sum(map(estimate.seconds, on_gpu))
+    core = sum(map(estimate.seconds, known)) - gpu
+    least = "About" if len(known) == len(todo) else "At least"
+    number = cores()
+    parts = [f"{least} {duration(core / number)} on {number} cores ({core / 3600:.2g} core-hours)"]
+    if on_gpu:
+        parts.append(f"{gpu / 3600:.2g} GPU-hours")
+    parts.append(f"at most {_size(sum(map(estimate.bytes, todo)))} of disk")
+    return "\n".join([", ".join(parts) + ".", *_basis(todo, known, estimate)])
 
 
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} seconds"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} minutes"
-    return f"{seconds / 3600:.1f} hours"
+def _basis(todo: list[Job], known: list[Job], estimate: Estimate) -> Iterator[str]:
+    """What the estimate rests on, and what is not in it."""
+    timed = {stage: estimate.costs(stage).jobs for stage in {job.stage for job in known}}
+    rough = [job for job in known if not estimate.was_timed(job)]
+    if not sum(timed.values()):
+        yield "These are first guesses: no job has been timed here yet."
+    elif rough:
+        yield (
+            f"By {sum(timed.values()):,} jobs that were timed; roughly for {len(rough):,} of "
+            f"{len(todo):,}, of whose stage and network none was."
+        )
+    else:
+        yield f"By {sum(timed.values()):,} jobs that were timed."
+    if unknown := len(todo) - len(known):
+        yield (
+            f"{unknown:,} of {len(todo):,} jobs cannot be estimated: their images are not counted "
+            "yet, or their network is not known."
+        )
+
+
+def _size(count: int) -> str:
+    for unit, power in (("GB", 1e9), ("MB", 1e6)):
+        if count >= power:
+            value = count / power
+            return f"{value:,.0f} {unit}" if value >= 100 else f"{value:.3g} {unit}"
+    return "less than 1 MB"

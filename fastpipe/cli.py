@@ -1,4 +1,4 @@
-"""The command line: a subcommand for each stage, and those for people (`check`, `verify`, …).
+"""The command line: a subcommand for each stage, and those for people (`check`, `status`, …).
 
 Stages are called by Snakemake's rules. They are given the records that vouch for their inputs, and
 the record that they are to write. Nothing heavy is imported until a stage runs.
@@ -311,6 +311,25 @@ def unlock() -> None:
     from fastpipe.unlocking import unlock
 
     unlock(Path())
+
+
+@app.command()
+def status(
+    study: Annotated[str | None, typer.Argument(help="Default: the default study.")] = None,
+    configfile: ConfigFile = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for scripts.")] = False,
+    live: Annotated[bool, typer.Option("--live", help="Go on showing it, until Ctrl-C.")] = False,
+) -> None:
+    """What is running on any node, what failed and why, and when the study will be done."""
+    from fastpipe.status.command import print_status, status_json, watch
+
+    def load_plan() -> Any:
+        return _plan(configfile)
+
+    if as_json:
+        print(status_json(load_plan, study, WORK))
+    else:
+        (watch if live else print_status)(load_plan, study, WORK)
 
 
 @app.command()

@@ -1,220 +1,182 @@
-"""How much work is a job? Images to be processed, and seconds by what earlier jobs needed."""
+"""What will jobs cost? Seconds by what earlier jobs took, images, and bytes on the disk.
+
+Seconds are calibrated by the timing files in these results: by those of this machine if a stage has
+any, else by those of other machines (on a cluster the head node computes nothing), else by first
+guesses. How a job's time is made up is told in :mod:`fastpipe.forecast.costs`.
+"""
 
 import json
-import os
-from collections.abc import Iterable
+import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from fastpipe.config.backbone_names import OURS
 from fastpipe.config.classes import class_count
-from fastpipe.config.dataset import Dataset, FolderProvider, SklearnProvider, TorchvisionProvider
-from fastpipe.config.expansion import BASE_SCALE
-from fastpipe.config.image_files import is_image
-from fastpipe.config.names import dataset_folder
+from fastpipe.config.names import RESULTS, Snapshot
 from fastpipe.config.plan import Job, Plan
-from fastpipe.files import canonical_json
-from fastpipe.training.protocol import deployment_steps, validation_steps
+from fastpipe.forecast.costs import Costs, fit_costs
+from fastpipe.forecast.networks import network_of
+from fastpipe.forecast.past import Timed, network_key, read_past
+from fastpipe.forecast.sizes import Sizes, split_sizes
+from fastpipe.forecast.work import Facts, Work, work_of
+from fastpipe.training.protocol import deployment_steps
 
-__all__ = ["Estimate", "Sizes", "split_sizes"]
+__all__ = ["GPU_STAGES", "Estimate"]
 
-_KNOWN = {
-    "MNIST": (60_000, 10_000),
-    "FashionMNIST": (60_000, 10_000),
-    "KMNIST": (60_000, 10_000),
-    "CIFAR10": (50_000, 10_000),
-    "CIFAR100": (50_000, 10_000),
-    "SVHN": (73_257, 26_032),
-    "STL10": (5_000, 8_000),
-}
-_KNOWN_WHOLE = {"Caltech256": 30_607}
-"""Images of datasets without a test split."""
+GPU_STAGES = ("pretrain", "features", "finetune", "deploy", "forgetting")
+"""Those that compute on a GPU if there is one."""
 
-_START_UP_S = 3.0
-"""Seconds of a job before its first image: importing torch, reading arrays."""
-
-_FIRST_GUESS_IMAGES_PER_S = {"pretrain": 7e3, "finetune": 7e3}
-"""By stage, for small-cnn at 28 px on one core, until a job of that stage has been timed here."""
-
-_FIRST_GUESS = 15e3
+_ENOUGH = 3
+"""Timed jobs of a stage from which a machine's own are enough."""
 
 
 @dataclass(frozen=True)
-class Sizes:
-    """Images in each split; None where it cannot be told before the dataset is prepared."""
+class _Known:
+    """What is known of a job."""
 
-    train: int | None
-    val: int | None
-    test: int | None
-
-
-def split_sizes(name: str, dataset: Dataset) -> Sizes:
-    """Sizes from the records of a prepared dataset, else from what is known of its provider."""
-    prepared = [_recorded_count(name, split) for split in ("train", "val", "test")]
-    if all(count is not None for count in prepared):
-        return Sizes(*prepared)
-    raw = _raw_sizes(dataset)
-    classes = class_count(dataset)
-    if raw is None or classes is None:
-        return Sizes(None, None, None)
-    unselected = {"classes": None, "without_classes": ()}
-    everything = class_count(dataset.model_copy(update=unselected)) or classes
-    train, test = (round(count * classes / everything) for count in raw)
-    if dataset.train_per_class:
-        train = min(train, dataset.train_per_class * classes)
-    if dataset.test_per_class:
-        test = min(test, dataset.test_per_class * classes)
-    exact = dataset.validation_per_class
-    val = round(train * dataset.validation) if exact is None else exact * classes
-    return Sizes(train - val, val, test)
-
-
-def _recorded_count(name: str, split: str) -> int | None:
-    try:
-        record = json.loads((dataset_folder(name) / f"prepare-{split}.json").read_bytes())
-        return int(record["facts"]["count"])
-    except (OSError, ValueError, KeyError):
-        return None
-
-
-def _raw_sizes(dataset: Dataset) -> tuple[int, int] | None:
-    for provider in dataset.providers:
-        if isinstance(provider, TorchvisionProvider) and provider.name in _KNOWN:
-            return _KNOWN[provider.name]
-        if isinstance(provider, TorchvisionProvider) and provider.name in _KNOWN_WHOLE:
-            return _cut(_KNOWN_WHOLE[provider.name], dataset.test)
-        if isinstance(provider, SklearnProvider):
-            return _cut(1_797, dataset.test)
-        if isinstance(provider, FolderProvider):
-            folder = Path(provider.path).expanduser()
-            if (folder / "train").is_dir():
-                return _count_files(folder / "train"), _count_files(folder / "test")
-            return _cut(_count_files(folder), dataset.test)
-    return None
-
-
-def _cut(total: int, test: float) -> tuple[int, int]:
-    return total - round(total * test), round(total * test)
-
-
-def _count_files(folder: Path) -> int:
-    return sum(is_image(name) for _, _, files in os.walk(folder) for name in files)
+    work: Work | None
+    network: str
+    judged: bool
+    """Whether the costs of its network can be told."""
 
 
 class Estimate:
-    """Images and seconds of jobs of a plan."""
+    """Images, seconds and bytes of jobs of a plan."""
 
-    def __init__(self, plan: Plan, asked: Iterable[str] = ()):
-        """`asked`: targets at other scales than the demo's whose timings count as well; to plan
-        them all takes seconds."""
+    def __init__(self, plan: Plan, results: Path = RESULTS):
+        """`results`: the folder whose timings calibrate it; they are read when first needed."""
         self.plan = plan
-        demo = (name for name, own in plan.targets.items() if own.scale_name == BASE_SCALE)
-        self._targets = dict.fromkeys([*demo, *asked])
+        self._results = results
         self._sizes: dict[str, Sizes] = {}
+        self._known: dict[tuple[str, str], _Known] = {}
+        self._costs: dict[str, Costs] = {}
+        self._facts = Facts(self.sizes, self._side, self._recipe, self._before)
 
     def sizes(self, dataset: str) -> Sizes:
+        """Images of each split of a dataset."""
         if dataset not in self._sizes:
             self._sizes[dataset] = split_sizes(dataset, self.plan.config.datasets[dataset])
         return self._sizes[dataset]
 
     def images(self, job: Job) -> int | None:
         """Images that a job passes through the network (or decodes); None if not known yet."""
-        spec = json.loads(job.spec)
-        try:
-            return round(_IMAGES[job.stage](self, spec)) if job.stage in _IMAGES else 0
-        except TypeError:  # a size that is not known yet is None
-            return None
-
-    def seconds(self, job: Job) -> float:
-        """Seconds of one core, by the pace of earlier jobs of its stage and network in these
-        results; of its start alone if :meth:`knows` says no."""
-        pace = self.images_per_s(job)
-        return _START_UP_S + ((self.images(job) or 0) / pace if pace else 0)
+        work = self._look_at(job).work
+        return None if work is None else round(work.images)
 
     def knows(self, job: Job) -> bool:
-        """Whether a job's images and pace can be told."""
-        return self.images(job) is not None and self.images_per_s(job) is not None
+        """Whether a job can be estimated: its images are counted, its network is known."""
+        known = self._look_at(job)
+        return known.work is not None and known.judged
 
-    def images_per_s(self, job: Job) -> float | None:
-        """Of one core; None for a large network of which no job has been timed here."""
-        seconds, images = self._pace.get(_kind(job), (0.0, 0))
-        if seconds > 0 and images:
-            return images / seconds
-        network = json.loads(job.spec).get("backbone")
-        if network and network["name"] not in OURS:
-            return None
-        return _FIRST_GUESS_IMAGES_PER_S.get(job.stage, _FIRST_GUESS)
+    def seconds(self, job: Job) -> float:
+        """Seconds of one core, or of one GPU; of the job's start alone if :meth:`knows` says no."""
+        known = self._look_at(job)
+        work = known.work if known.work is not None and known.judged else Work(1, 0, 0, 0, 0, 0)
+        return self.costs(job.stage).seconds(work, known.network)
+
+    def costs(self, stage: str) -> Costs:
+        """What the work of a stage costs, and on how many timed jobs that rests."""
+        if stage not in self._costs:
+            device = self._on(stage)
+            own = [job for job in self._past if (job.stage, job.device) == (stage, device)]
+            here = [job for job in own if job.host == socket.gethostname()]
+            timed = here if len(here) >= _ENOUGH else own
+            self._costs[stage] = fit_costs(timed, device)
+        return self._costs[stage]
+
+    def was_timed(self, job: Job) -> bool:
+        """Whether a job of its stage and network has been timed; if not, `seconds` is rough."""
+        return self._look_at(job).network in self.costs(job.stage).factors
+
+    def bytes(self, job: Job) -> int:
+        """Bytes on the disk when a job is done, at most; small files are not counted."""
+        count = _BYTES.get(job.stage)
+        try:
+            return round(count(self, json.loads(job.spec))) if count else 0
+        except TypeError:  # a size that is not known yet is None
+            return 0
 
     @cached_property
-    def _pace(self) -> dict[tuple[str, str], tuple[float, int]]:
-        jobs = (job for name in self._targets for job in self.plan.jobs(name))
-        return _paces((job, self.images(job)) for job in dict.fromkeys(jobs))
+    def device(self) -> str:
+        """`cpu` or `cuda`: what jobs that can would compute on, started on this machine."""
+        asked = self.plan.config.settings.compute.device
+        if asked != "auto":
+            return asked
+        return "cuda" if Path("/proc/driver/nvidia/gpus").is_dir() else "cpu"
 
-    # --- images by stage -------------------------------------------------------------------
+    def _on(self, stage: str) -> str:
+        return self.device if stage in GPU_STAGES else "cpu"
 
-    def _prepare(self, spec: dict[str, Any]) -> float:
+    @cached_property
+    def _past(self) -> list[Timed]:
+        return read_past(self._results)
+
+    def _look_at(self, job: Job) -> _Known:
+        key = (job.stage, job.spec)
+        if key not in self._known:
+            spec = json.loads(job.spec)
+            work, network = work_of(job.stage, spec, self._facts), network_key(spec)
+            passes = work is None or work.tmacs > 0 or not (work.images and "backbone" in spec)
+            self._known[key] = _Known(work, network, passes or self._timed(job.stage, network))
+        return self._known[key]
+
+    def _timed(self, stage: str, network: str) -> bool:
+        return network in self.costs(stage).factors
+
+    # --- what a declaration leaves open ------------------------------------------------------
+
+    def _side(self, dataset: str) -> int:
+        return self.plan.config.datasets[dataset].size
+
+    def _recipe(self, spec: Mapping[str, Any]) -> Mapping[str, Any]:
+        return self.plan.recipes[spec["variant"]]
+
+    def _before(self, spec: Mapping[str, Any]) -> float:
+        before = self.plan.predecessor(Snapshot(spec["source"], spec["epoch"]))
+        return before.epoch if before and before.source == spec["source"] else 0.0
+
+    # --- bytes by stage ----------------------------------------------------------------------
+
+    def _prepared(self, spec: Mapping[str, Any]) -> float:
         sizes = self.sizes(spec["dataset"])
-        return sizes.train + sizes.val + sizes.test
+        images = sizes.train + sizes.val + sizes.test
+        return images * (spec["size"] ** 2 * spec["channels"] + 8)
 
-    def _pretrain(self, spec: dict[str, Any]) -> float:
-        if self.plan.config.sources[spec["source"]].library:
-            return 0
-        snapshots = [0.0, *self.plan.config.sources[spec["source"]].snapshots]
-        before = max((epoch for epoch in snapshots if epoch < spec["epoch"]), default=spec["epoch"])
-        return (spec["epoch"] - before) * self.sizes(spec["dataset"]).train
+    def _snapshot(self, spec: Mapping[str, Any]) -> float:
+        classes = self._classes(spec["dataset"]) if spec["dataset"] else 0
+        state = self._state(spec, classes)
+        return state if spec.get("library") else 2 * state  # and the optimiser's moments
 
-    def _features(self, spec: dict[str, Any]) -> float:
-        sizes = self.sizes(spec["dataset"])
-        return sizes.train + sizes.val
-
-    def _finetune(self, spec: dict[str, Any]) -> float:
+    def _states(self, spec: Mapping[str, Any]) -> float:
         recipe = spec["recipe"]
-        steps = validation_steps(recipe["steps"], recipe["protocol"])
-        validation = len(steps) * self.sizes(spec["target"]).val
-        return len(spec["seeds"]) * (recipe["steps"] * recipe["batch_size"] + validation / 2)
+        deployed = len(deployment_steps(recipe["steps"], recipe["protocol"]))
+        return len(spec["seeds"]) * deployed * self._state(spec, self._classes(spec["target"]))
 
-    def _deploy(self, spec: dict[str, Any]) -> float:
-        return self._states(spec) * self.sizes(spec["target"]).test
+    def _features(self, spec: Mapping[str, Any]) -> float:
+        sizes, classes = self.sizes(spec["dataset"]), self._classes(spec["dataset"])
+        network = network_of(spec["backbone"], spec["channels"])
+        most = spec["score_images_per_class"]
+        images = sizes.train + sizes.val if most is None else 2 * most * classes
+        own = self.plan.config.sources[spec["source"]].dataset
+        outputs = network.features + (self._classes(own) if own else 1000)
+        return 4 * (min(images, sizes.train + sizes.val) * outputs + classes * network.features)
 
-    def _forgetting(self, spec: dict[str, Any]) -> float:
-        return self._states(spec) * self.sizes(spec["source_dataset"]).test
+    def _state(self, spec: Mapping[str, Any], classes: int) -> int:
+        """Of a network under a head for so many classes, in fp32."""
+        network = network_of(spec["backbone"], spec["channels"])
+        if network is None:
+            return 0
+        return 4 * (network.numbers + (network.features + 1) * classes)
 
-    def _states(self, spec: dict[str, Any]) -> int:
-        """Deployed states at most: one for each seed and deployment checkpoint."""
-        recipe = self.plan.recipes[spec["variant"]]
-        steps = deployment_steps(recipe["steps"], recipe["protocol"])
-        return len(spec["seeds"]) * len(steps)
+    def _classes(self, dataset: str) -> int:
+        return class_count(self.plan.config.datasets[dataset]) or 0
 
 
-_IMAGES = {
-    "prepare": Estimate._prepare,
-    "pretrain": Estimate._pretrain,
+_BYTES = {
+    "prepare": Estimate._prepared,
+    "pretrain": Estimate._snapshot,
     "features": Estimate._features,
-    "finetune": Estimate._finetune,
-    "deploy": Estimate._deploy,
-    "forgetting": Estimate._forgetting,
+    "finetune": Estimate._states,
 }
-
-
-def _kind(job: Job) -> tuple[str, str]:
-    """What jobs of one pace share: stage and network."""
-    return job.stage, canonical_json(json.loads(job.spec).get("backbone"))
-
-
-def _paces(
-    jobs: Iterable[tuple[Job, int | None]],
-) -> dict[tuple[str, str], tuple[float, int]]:
-    """Seconds and images of the jobs that have been timed, by their kind."""
-    paces: dict[tuple[str, str], tuple[float, int]] = {}
-    for job, images in jobs:
-        try:
-            timing = json.loads((job.folder / f"{job.stage}.timing.json").read_bytes())
-            spent = float(timing["seconds"])
-        except (OSError, ValueError, KeyError):
-            continue
-        if images:
-            seconds, count = paces.get(_kind(job), (0.0, 0))
-            paces[_kind(job)] = (seconds + spent, count + images)
-    return paces

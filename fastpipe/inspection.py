@@ -24,9 +24,9 @@ from fastpipe.config.folders import (
     split_files,
 )
 from fastpipe.config.image_files import image_files, split_folders
-from fastpipe.data.progress import progress
 from fastpipe.data.providers.images import UnreadableError, converted, open_image
 from fastpipe.errors import UserError
+from fastpipe.progress import Progress
 
 __all__ = ["SECONDS", "Inspection", "inspect"]
 
@@ -156,13 +156,14 @@ def _look(dataset: Dataset, root: Path, files: Files, seconds: float) -> list[_L
     paths = [path for classes in files.values() for own in classes.values() for path in own]
     random.Random(0).shuffle(paths)
     end, looks = time.monotonic() + seconds, []
-    with progress(f"look at {root}", len(paths)) as advance, ThreadPoolExecutor() as pool:
+    progress = Progress(f"look at {root}", len(paths), "images")
+    with progress, ThreadPoolExecutor() as pool:
 
         def one(path: Path) -> _Look | None:
             return _open(path, root, dataset.channels) if time.monotonic() < end else None
 
         for look in pool.map(one, paths):
-            advance(1)
+            progress.advance()
             if look is not None:
                 looks.append(look)
     return sorted(looks, key=lambda look: look.name)

@@ -5,10 +5,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from fastpipe.check import _duration, print_plan
+from fastpipe.check import _size, print_plan
 from fastpipe.config.load import load
 from fastpipe.config.plan import Job, Plan
+from fastpipe.durations import duration
 from fastpipe.errors import UserError
+from fastpipe.estimate import GPU_STAGES
 from fastpipe.files import digest
 
 TEXT = """
@@ -72,11 +74,12 @@ def test_everything_is_to_do_at_first(plan: Plan) -> None:
     assert cells(text, "near") == ["near", "1,366", "72", "359", "to do"]
     assert cells(text, "own") == ["own", "57,000", "3,000", "2,500", "to do"]
     assert cells(text, "net@0.5") == ["net@0.5", "small-cnn", "own", "to do"]
-    assert cells(text, "pretrain") == ["pretrain", "3", "0", "0", "3", "114,000"]
+    assert cells(text, "pretrain") == ["pretrain", "3", "0", "0", "3", "129,000"]
     assert cells(text, "finetune")[:5] == ["finetune", "9", "0", "0", "9"]
     assert cells(text, "report") == ["report", "1", "0", "0", "1", "0"]
     assert "far-away" not in text
-    assert "minutes on 3 cores." in text.splitlines()[-1]
+    assert " on 3 cores (" in text.splitlines()[-2]
+    assert text.splitlines()[-1] == "These are first guesses: no job has been timed here yet."
 
 
 def test_one_row_for_each_arm_and_each_value_of_a_sweep(plan: Plan) -> None:
@@ -178,18 +181,45 @@ def test_damaged_results_are_refused(plan: Plan) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        *((0, "0 seconds"), (89, "89 seconds"), (150, "2 minutes"), (5399, "90 minutes")),
-        *((5400, "1.5 hours"), (36_000, "10.0 hours")),
-    ],
+    ("size", "text"),
+    [(10, "less than 1 MB"), (5.31e6, "5.31 MB"), (5.3e8, "530 MB"), (2e12, "2,000 GB")],
 )
-def test_durations_have_a_fitting_unit(seconds: float, text: str) -> None:
-    assert _duration(seconds) == text
+def test_sizes_have_a_fitting_unit(size: int, text: str) -> None:
+    assert _size(size) == text
 
 
 def test_the_time_is_shared_by_the_cores(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fastpipe.estimate.Estimate.seconds", lambda *_: 100.0)
     jobs = len(plan.jobs("demo"))
+    (line,) = [line for line in shown(plan, "demo").splitlines() if line.startswith("About")]
+    hours = f"{jobs * 100 / 3600:.2g} core-hours"
+    assert line.startswith(f"About {duration(jobs * 100 / 3)} on 3 cores ({hours}), at most ")
+
+
+def test_on_a_gpu_its_hours_are_counted_apart(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fastpipe.estimate.Estimate.device", "cuda")
+    monkeypatch.setattr("fastpipe.estimate.Estimate.seconds", lambda *_: 360.0)
+    jobs = plan.jobs("demo")
+    gpu = sum(job.stage in GPU_STAGES for job in jobs)
+    text = shown(plan, "demo")
+    assert f"({0.1 * (len(jobs) - gpu):.2g} core-hours), {0.1 * gpu:.2g} GPU-hours, at" in text
+
+
+def test_what_the_estimate_rests_on_is_said(plan: Plan) -> None:
+    for job in plan.jobs("demo"):
+        if job.stage == "prepare":
+            finish(job)
+            timing = {"seconds": 1.0, "host": "h"}
+            (job.folder / "prepare.timing.json").write_text(json.dumps(timing))
+            for record, identity in job.records.items():
+                content = json.loads(record.read_text()) | {
+                    "spec": json.loads(job.spec),
+                    "facts": {"count": 50},
+                    "identity": identity,
+                }
+                record.write_text(json.dumps(content))
+    first = plan.prepare("near").records
+    assert len(first) == 3
+    next(iter(first)).unlink()
     last = shown(plan, "demo").splitlines()[-1]
-    assert last == f"About {_duration(jobs * 100 / 3)} on 3 cores."
+    assert last.startswith("By 1 jobs that were timed; roughly for ") and "of whose stage" in last

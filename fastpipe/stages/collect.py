@@ -10,7 +10,7 @@ bytes are not reproducible (see `fastpipe.reporting.database.build`); the record
 states a digest of each table's rows, which is.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,6 +26,7 @@ from fastpipe.crash import crash_point
 from fastpipe.errors import UserError
 from fastpipe.files import canonical_json, read_json, wait_for
 from fastpipe.integrity import read_record, verify
+from fastpipe.progress import Progress
 from fastpipe.reporting.database.build import RUN_IDENTITY, StudyDatabase, read_columns
 from fastpipe.stages.job import Job, stage_job
 
@@ -173,8 +174,11 @@ def collect(spec: CollectSpec, *, out: Path, work: Path, identity: str) -> None:
         "collect", out, spec=spec, identity=identity, work=work, packages=("duckdb", "pyarrow")
     ) as job:
         job.inputs |= _verify_all(spec)
-        with StudyDatabase(job.output("study.duckdb")) as database:
-            _fill(database, spec)
+        with (
+            StudyDatabase(job.output("study.duckdb")) as database,
+            job.progress(f"collect {spec.study}", _pack_table_count(spec), "tables") as progress,
+        ):
+            _fill(database, spec, progress)
             job.state_fact(content=database.content())
         crash_point("database-built")
         _forget_write_ahead_log(job, out)
@@ -265,7 +269,11 @@ def _disagreements(records: Iterable[str]) -> list[str]:
 # --- rows ---------------------------------------------------------------------------------------
 
 
-def _fill(database: StudyDatabase, spec: CollectSpec) -> None:
+def _pack_table_count(spec: CollectSpec) -> int:
+    return sum(table != "runs" for p in spec.packs for own in p.tables.values() for table in own)
+
+
+def _fill(database: StudyDatabase, spec: CollectSpec, progress: Progress) -> None:
     database.insert("studies", _study_rows(spec.studies))
     database.insert("findings", _finding_rows(spec.studies))
     database.insert("arms", _arm_rows(spec.arms))
@@ -288,7 +296,7 @@ def _fill(database: StudyDatabase, spec: CollectSpec) -> None:
         packs = [pack for pack in spec.packs if stage in pack.tables]
         for table in tables:
             if table != "runs":
-                database.insert_parquet(table, _pack_tables(database, packs, table))
+                database.insert_parquet(table, _pack_tables(database, packs, table, progress))
     runs = _staged_runs(database, spec.packs)
     database.finish(runs, {"advice": lambda whole: advice_rows(whole.rows(GRID_QUERY))})
 
@@ -370,14 +378,12 @@ def _history(database: StudyDatabase, snapshots: tuple[CollectedSnapshot, ...]) 
 
 
 def _pack_tables(
-    database: StudyDatabase, packs: Iterable[CollectedPack], table: str
-) -> list[pa.Table]:
-    return [
-        read_columns(
-            Path(pack.path) / f"{table}.parquet", _pack_columns(database, table), pack.seeds
-        )
-        for pack in packs
-    ]
+    database: StudyDatabase, packs: Iterable[CollectedPack], table: str, progress: Progress
+) -> Iterator[pa.Table]:
+    columns = _pack_columns(database, table)
+    for pack in packs:
+        yield read_columns(Path(pack.path) / f"{table}.parquet", columns, pack.seeds)
+        progress.advance()
 
 
 def _pack_columns(database: StudyDatabase, table: str) -> list[str]:

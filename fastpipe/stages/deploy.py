@@ -20,6 +20,7 @@ from fastpipe.stages.packs import (
     distinct_states,
     last_states,
     open_state,
+    states_progress,
     write_columns,
     write_rows,
 )
@@ -68,14 +69,17 @@ def deploy(
         network = blank_network(
             spec.backbone, spec.channels, classes, head_bias=spec.head_bias, resolved=resolved
         )
-        passes = BodyPasses(network, open_split(job, dataset, "test", resolved))
+        split, states = open_split(job, dataset, "test", resolved), distinct_states(found)
+        passes = BodyPasses(network, split)
         scores, confusions, last = {}, {}, last_states(found)
-        for seed, step in distinct_states(found):
-            tensors, path = open_state(job, pack, seed, step)
-            load_into(network.head, tensors, path, prefix="head.")
-            scores[seed, step] = passes.score(tensors, path, network.head)
-            if last[seed] == step:
-                confusions[seed] = passes.confusion(tensors, path, network.head)
+        with states_progress(job, spec, len(states), split) as progress:
+            for seed, step in states:
+                tensors, path = open_state(job, pack, seed, step)
+                load_into(network.head, tensors, path, prefix="head.")
+                scores[seed, step] = passes.score(tensors, path, network.head)
+                if last[seed] == step:
+                    confusions[seed] = passes.confusion(tensors, path, network.head)
+                progress.advance()
         write_rows(job, "adp.parquet", spec, found, _columns(found, scores))
         _write_confusions(job, spec, dict(sorted(confusions.items())))
         job.state_fact(device=resolved.device.type, precision=resolved.precision)

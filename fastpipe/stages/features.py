@@ -16,9 +16,10 @@ from fastpipe.evaluation.inference import Evaluator
 from fastpipe.models.checkpoint import save_tensors
 from fastpipe.models.compute import claim_gpu, resolve
 from fastpipe.models.network import Network
+from fastpipe.progress import Progress
 from fastpipe.similarity.features import class_means
 from fastpipe.similarity.sampling import drawn_per_class
-from fastpipe.stages.job import stage_job
+from fastpipe.stages.job import Job, stage_job
 from fastpipe.stages.restoring import class_names, open_snapshot, open_split
 
 __all__ = ["FeaturesSpec", "features"]
@@ -83,7 +84,7 @@ def features(
         network = open_snapshot(job, snapshot, spec.backbone, spec.channels, resolved)
         train, val = (open_split(job, dataset, split, resolved) for split in ("train", "val"))
         seen = train.middle(val.images.shape[-1])
-        means, counts, kept = _means(spec, network, seen, len(classes))
+        means, counts, kept = _means(job, spec, network, seen, len(classes))
         tensors = {"means": torch.from_numpy(means), "counts": torch.from_numpy(counts)}
         save_tensors(job.output("means.safetensors"), tensors)
         chosen = drawn_per_class(val.labels, spec.score_images_per_class, spec.dataset, "val")
@@ -94,7 +95,7 @@ def features(
 
 
 def _means(
-    spec: FeaturesSpec, network: Network, split: Split, classes: int
+    job: Job, spec: FeaturesSpec, network: Network, split: Split, classes: int
 ) -> tuple[np.ndarray, np.ndarray, dict[str, Tensor]]:
     """Class means, counts, and what is kept of single images, each image passed through once."""
     averaged, chosen = (
@@ -104,20 +105,27 @@ def _means(
     used = averaged | chosen
     batches = Evaluator(network).feature_batches(_part(split, used))
     single: list[Tensor] = []
-    watched = _watched(batches, averaged[used], chosen[used], single)
-    means, counts = class_means(watched, split.labels[averaged], classes)
+    device = network.head.weight.device
+    with job.progress(spec.dataset, int(used.sum()), "images", device=device) as progress:
+        watched = _watched(batches, averaged[used], chosen[used], single, progress)
+        means, counts = class_means(watched, split.labels[averaged], classes)
     kept = _kept("train", network, torch.cat(single))
     return means, counts, kept | {"train.labels": split.labels[chosen]}
 
 
 def _watched(
-    batches: Iterable[Tensor], averaged: Tensor, chosen: Tensor, single: list[Tensor]
+    batches: Iterable[Tensor],
+    averaged: Tensor,
+    chosen: Tensor,
+    single: list[Tensor],
+    progress: Progress,
 ) -> Iterator[Tensor]:
     """Features of the images to be averaged; those of chosen images go to `single`."""
     seen = 0
     for batch in batches:
         rows = slice(seen, seen + len(batch))
         seen += len(batch)
+        progress.advance(len(batch))
         single.append(batch[chosen[rows].to(batch.device)])
         yield batch[averaged[rows].to(batch.device)]
 

@@ -107,8 +107,13 @@ def finetune(
         resolved = resolve(spec.compute)
         task = open_task(job, dataset, spec.target, spec.channels, resolved)
         pack = _Pack(job, spec, task, _snapshot(job, snapshot), resolved)
-        with Progress(f"{spec.variant} on {spec.target}", len(spec.seeds) * spec.recipe.steps) as p:
-            runs = [pack.train(seed, p) for seed in spec.seeds]
+        with job.progress(
+            f"{spec.variant} on {spec.target}",
+            len(spec.seeds) * spec.recipe.steps,
+            images=batch_size(spec.recipe, task),
+            device=resolved.device,
+        ) as progress:
+            runs = [pack.train(seed, progress) for seed in spec.seeds]
         _write_tables(job, spec, runs, batch_size(spec.recipe, task))
         crash_point("tables-written")
         pack.hand_over(runs)
@@ -192,6 +197,8 @@ class _Pack:
     def train(self, seed: int, progress: Progress) -> _Run:
         """The run of a seed, unless an earlier attempt finished it."""
         finished = self.job.work / f"seed-{seed}.json"
+        position = self.spec.seeds.index(seed) + 1
+        self.job.heart.tell(run=[position, len(self.spec.seeds)])
         run = self._finished(finished)
         if run is None:
             with after_the_step():
@@ -202,7 +209,7 @@ class _Pack:
                 finished.write_text(json.dumps(run.as_json()))
                 crash_point("run-noted")
             shutil.rmtree(self._saves(seed))
-        progress.reach((self.spec.seeds.index(seed) + 1) * self.spec.recipe.steps)
+        progress.skip_to(position * self.spec.recipe.steps)
         return run
 
     def _train(self, seed: int, progress: Progress) -> _Run:
@@ -223,7 +230,11 @@ class _Pack:
             run.states[name] = digest(self.states / name)
 
         done = self.spec.seeds.index(seed) * self.spec.recipe.steps
-        tell = lambda step: progress.reach(done + step)  # noqa: E731
+        progress.skip_to(done + training.step)
+
+        def tell(step: int) -> None:
+            progress.reach(done + step, top1=training.history.validations[-1].top1)
+
         training.run(keep, Saving(training, saver, self.log, seed, notes=notes, tell=tell))
         notes()
         run.history = training.history

@@ -16,6 +16,7 @@ from fastpipe.stages.packs import (
     deployments,
     distinct_states,
     open_state,
+    states_progress,
     write_rows,
 )
 from fastpipe.stages.restoring import class_names, open_snapshot, open_split
@@ -64,13 +65,16 @@ def forgetting(
         found = deployments(job, pack, snapshot, spec)
         network = open_snapshot(job, snapshot, spec.backbone, spec.channels, resolved)
         _check_classes(network.head.out_features, snapshot, split_record)
-        passes = BodyPasses(network, open_split(job, dataset, "test", resolved))
+        split, states = open_split(job, dataset, "test", resolved), distinct_states(found)
+        passes = BodyPasses(network, split)
         weights = snapshot / "weights.safetensors"  # verified by open_snapshot
         before = passes.score(load_tensors(weights), weights, network.head)
-        scores = {
-            (seed, step): passes.score(*open_state(job, pack, seed, step), network.head)
-            for seed, step in distinct_states(found)
-        }
+        scores = {}
+        with states_progress(job, spec, len(states), split) as progress:
+            for seed, step in states:
+                state = open_state(job, pack, seed, step)
+                scores[seed, step] = passes.score(*state, network.head)
+                progress.advance()
         write_rows(job, "forgetting.parquet", spec, found, _columns(found, scores, before))
         job.state_fact(device=resolved.device.type, precision=resolved.precision)
         job.measure(states=len(scores), passes=passes.passes)

@@ -32,8 +32,10 @@ from fastpipe.files import (
     write_json,
     writing,
 )
+from fastpipe.heartbeat import Heartbeat, heartbeat
 from fastpipe.integrity import remember, sealed, verify
 from fastpipe.locks import Lock
+from fastpipe.progress import Progress
 from fastpipe.stages.log import log_may_fail
 
 __all__ = ["NOTE", "Job", "Part", "lock_file", "stage_job"]
@@ -50,8 +52,10 @@ _POLL_SECONDS = 0.1
 class Job:
     """What a stage function is handed by :func:`stage_job`."""
 
-    def __init__(self, folder: Path, work: Path):
+    def __init__(self, folder: Path, work: Path, heart: Heartbeat):
         self.folder = folder
+        self.heart = heart
+        """What `fastpipe status` is told of the job."""
         self.work = work
         """Folder for checkpoints; kept after a kill or an error, removed after success."""
         self.inputs: dict[str, str] = {}
@@ -96,6 +100,19 @@ class Job:
     def measure(self, **values: Any) -> None:
         """Put what differs from run to run (seconds, bytes, host) into the timing file."""
         self.measured |= values
+
+    def progress(
+        self,
+        title: str,
+        total: int,
+        unit: str = "steps",
+        *,
+        images: float | None = None,
+        device: object = None,
+    ) -> Progress:
+        """Progress of the job (see :class:`Progress`), which its heartbeat tells of as well."""
+        self.heart.tell(device=None if device is None else str(device))
+        return Progress(title, total, unit, images=images, tell=self.heart.tell)
 
     @contextlib.contextmanager
     def discarding_what_is_unfinished(self) -> Iterator[None]:
@@ -192,7 +209,8 @@ def stage_job(
             folder.mkdir(parents=True, exist_ok=True)
             stack.enter_context(_lock(work, folder, stage))
             _clear_up(stage, folder)
-            job = Job(folder, work / _work_name(stage, folder, spec, identities, reads))
+            heart = stack.enter_context(heartbeat(work, stage, folder))
+            job = Job(folder, work / _work_name(stage, folder, spec, identities, reads), heart)
             whose = {"stage": stage, "folder": str(folder), "identities": dict(identities)}
             (job.work / NOTE).write_text(json.dumps(whose))
         started = time.time()

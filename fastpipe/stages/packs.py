@@ -20,6 +20,7 @@ from fastpipe.files import wait_for
 from fastpipe.integrity import read_record, verify
 from fastpipe.models.checkpoint import load_into, load_tensors
 from fastpipe.models.network import Network
+from fastpipe.progress import Progress
 from fastpipe.stages.job import Job
 from fastpipe.stages.tables import write_table
 
@@ -31,6 +32,7 @@ __all__ = [
     "distinct_states",
     "last_states",
     "open_state",
+    "states_progress",
     "write_columns",
     "write_rows",
 ]
@@ -106,6 +108,12 @@ def open_state(job: Job, pack: Path, seed: int, step: int) -> tuple[dict[str, Te
     """
     path = job.input(pack / "finetune.json", f"states/seed-{seed}-step-{step}.safetensors")
     return load_tensors(path), path
+
+
+def states_progress(job: Job, spec: PackSpec, states: int, split: Split) -> Progress:
+    """Progress through the deployed states of a pack, each scored on a split."""
+    title = f"{spec.variant} on {spec.target}"
+    return job.progress(title, states, "states", images=len(split), device=split.images.device)
 
 
 class BodyPasses:

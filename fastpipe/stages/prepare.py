@@ -66,14 +66,12 @@ def prepare(
 def _prepare(spec: PrepareSpec, job: Job, downloads: Path) -> None:
     # Imported late: whoever only wants the spec's model is spared torch.
     from fastpipe.data.preparation import card, choose, refuse_unreadable, write_split
-    from fastpipe.data.progress import progress
     from fastpipe.data.providers.serve import describe, serve
 
     provider, provided = serve(spec.providers, spec.sha256, downloads)
     classes, splits = choose(spec, provided)
-    with progress(
-        f"prepare {spec.dataset}", sum(len(chosen.indices) for chosen in splits.values())
-    ) as advance:
+    images = sum(len(chosen.indices) for chosen in splits.values())
+    with job.progress(f"prepare {spec.dataset}", images, "images") as progress:
         written = {
             split: write_split(
                 chosen,
@@ -81,7 +79,7 @@ def _prepare(spec: PrepareSpec, job: Job, downloads: Path) -> None:
                 job.output(f"{split}-images.npy"),
                 job.output(f"{split}-labels.npy"),
                 whole=split == "train",
-                advance=advance,
+                advance=progress.advance,
             )
             for split, chosen in splits.items()
         }

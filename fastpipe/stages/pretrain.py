@@ -17,7 +17,6 @@ from fastpipe.integrity import read_record
 from fastpipe.models.checkpoint import load_into, load_tensors, save_tensors
 from fastpipe.models.compute import Resolved, claim_gpu, resolve
 from fastpipe.models.network import Network, build_network
-from fastpipe.progress import Progress
 from fastpipe.stages.job import Job, stage_job
 from fastpipe.stages.restoring import blank_network
 from fastpipe.stages.tables import write_table
@@ -186,8 +185,18 @@ def _train(job: Job, spec: PretrainSpec, training: SourceTraining) -> StepLog:
         print(f"goes on after step {training.step}", flush=True)
     last = training.step_of(spec.epoch)
     try:
-        with Progress(f"{spec.source} to epoch {spec.epoch:g}", last) as progress:
-            watcher = Saving(training, saver, log, spec.source, tell=progress.reach)
+        with job.progress(
+            f"{spec.source} to epoch {spec.epoch:g}",
+            last,
+            images=spec.batch_size,
+            device=training.network.head.weight.device,
+        ) as progress:
+            progress.skip_to(training.step)
+
+            def tell(step: int) -> None:
+                progress.reach(step, top1=training.validated_top1)
+
+            watcher = Saving(training, saver, log, spec.source, tell=tell)
             with after_the_step():
                 training.run(spec.epoch, watcher)
     except DivergedError as error:

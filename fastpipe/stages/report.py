@@ -60,9 +60,11 @@ def _write(job: Job, spec: ReportSpec, tables) -> None:
     write_claims(job.output("claims.parquet"), job.output("claims.csv"), verdicts)
     figures = [figure for figure in draw_figures(tables) if figure.panels]
     job.output("charts/.").mkdir(parents=True, exist_ok=True)
-    for figure in figures:
-        for panel in figure.panels:
+    panels = [panel for figure in figures for panel in figure.panels]
+    with job.progress(f"report of {spec.study}", len(panels), "charts") as progress:
+        for panel in panels:
             write_chart(panel, job.output("charts"), spec.formats)
+                progress.advance()
     crash_point("charts-drawn")
     content = page_content(tables, figures, verdicts)
     page = render_page(content, figures)

@@ -64,10 +64,12 @@ def scores(spec: ScoresSpec, *, features: Path, out: Path, work: Path, identity:
         tensors = load_file(job.input(record, "images.safetensors"))
         train, val = _split(tensors, "train"), _split(tensors, "val")
         found, seconds = {}, {}
-        for name, score in _SCORES.items():
-            started = time.perf_counter()
-            found[name] = score(train, val)
-            seconds[name] = time.perf_counter() - started
+        with job.progress(f"scores on {spec.target}", len(_SCORES), "scores") as progress:
+            for name, score in _SCORES.items():
+                started = time.perf_counter()
+                found[name] = score(train, val)
+                seconds[name] = time.perf_counter() - started
+                progress.advance()
         write_table(job, "scores.parquet", _table(spec, found, len(train["labels"])))
         job.measure(score_seconds=seconds)
 

@@ -145,6 +145,11 @@ class SourceTraining:
         """Validation top-1 at the end."""
         return self.rows[-1].top1
 
+    @property
+    def validated_top1(self) -> float | None:
+        """Validation top-1 so far."""
+        return next((row.top1 for row in reversed(self.rows) if row.split == "val"), None)
+
     def state(self) -> Saved:
         """All that the training is made of, for :meth:`restore`."""
         tensors = {

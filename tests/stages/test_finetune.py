@@ -522,5 +522,6 @@ def test_all_of_a_recipe_survives_an_interruption(pack, monkeypatch):
 
 def test_nothing_is_left_in_the_work_folder(pack, tmp_path):
     pack()
-    assert [p.name for p in (tmp_path / ".work").iterdir()] == ["locks"]
+    assert {p.name for p in (tmp_path / ".work").iterdir()} == {"heartbeats", "locks"}
+    assert not list((tmp_path / ".work" / "heartbeats").iterdir())
     shutil.rmtree(tmp_path / ".work")

@@ -1,0 +1,132 @@
+"""What a job has to do, counted from its declaration."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from fastpipe.forecast.networks import Network, network_of
+from fastpipe.forecast.sizes import Sizes
+from fastpipe.training.protocol import deployment_steps, validation_steps
+
+__all__ = ["Facts", "Work", "work_of"]
+
+
+class Work(NamedTuple):
+    """Amounts whose costs add up to a job's time."""
+
+    jobs: float
+    """One: what it takes to start and to finish."""
+    runs: float
+    """Runs of a pack, or states, each of which is opened and hashed."""
+    steps: float
+    """Optimiser updates."""
+    passes: float
+    """Passes over a whole split."""
+    images: float
+    """Images that are read, and pass through the network or are decoded."""
+    tmacs: float
+    """10¹² multiplications with additions; an image that is trained on counts three times."""
+
+
+class Facts(NamedTuple):
+    """What a declaration leaves open."""
+
+    sizes: Callable[[str], Sizes]
+    """Of a dataset's splits."""
+    side: Callable[[str], int]
+    """Pixels of a side of a dataset's images."""
+    recipe: Callable[[Mapping[str, Any]], Mapping[str, Any]]
+    """Recipe of a pack, by the spec of its deployment."""
+    before: Callable[[Mapping[str, Any]], float]
+    """Epoch that a snapshot continues from, by its spec."""
+
+
+def work_of(stage: str, spec: Mapping[str, Any], facts: Facts) -> Work | None:
+    """The work of a job; None if it depends on a dataset whose size is not known yet."""
+    try:
+        return _COUNTS.get(stage, _nothing_but_itself)(spec, facts)
+    except TypeError:  # a size that is not known yet is None
+        return None
+
+
+def _nothing_but_itself(spec: Mapping[str, Any], facts: Facts) -> Work:
+    return Work(1, 0, 0, 0, 0, 0)
+
+
+def _prepare(spec: Mapping[str, Any], facts: Facts) -> Work:
+    sizes = facts.sizes(spec["dataset"])
+    return Work(1, 0, 0, 0, sizes.train + sizes.val + sizes.test, 0)
+
+
+def _pretrain(spec: Mapping[str, Any], facts: Facts) -> Work:
+    if spec.get("library"):
+        return Work(1, 0, 0, 0, 0, 0)
+    sizes, epochs = facts.sizes(spec["dataset"]), spec["epoch"] - facts.before(spec)
+    trained, validated = epochs * sizes.train, (epochs + 1) * sizes.val
+    tmacs = _tmacs(spec, facts.side(spec["dataset"]))
+    steps = trained / spec["batch_size"]
+    return Work(1, 1, steps, epochs + 1, trained + validated, (3 * trained + validated) * tmacs)
+
+
+def _features(spec: Mapping[str, Any], facts: Facts) -> Work:
+    sizes = facts.sizes(spec["dataset"])
+    images = sizes.train + sizes.val
+    return Work(1, 1, 0, 2, images, images * _tmacs(spec, facts.side(spec["dataset"])))
+
+
+def _finetune(spec: Mapping[str, Any], facts: Facts) -> Work:
+    recipe, runs = spec["recipe"], len(spec["seeds"])
+    sizes, steps = facts.sizes(spec["target"]), recipe["steps"]
+    tmacs = _tmacs(spec, facts.side(spec["target"]))
+    batch = recipe["batch_size"]
+    if recipe.get("batches") == "shuffled":
+        batch = min(batch, sizes.train)
+    passes = len(validation_steps(steps, recipe.get("protocol", "anytime")))
+    trained, validated = steps * batch, passes * sizes.val
+    if recipe["beta"] > 0:
+        cost = 3 * trained + validated
+    elif recipe.get("body_mode") == "train":
+        cost = trained + validated
+    else:  # on cached features
+        trained, validated = 0, 0
+        cost = (sizes.train + sizes.val) / runs
+    images = runs * (trained + validated) + sizes.train
+    return Work(1, runs, runs * steps, runs * passes, images, runs * cost * tmacs)
+
+
+def _deploy(spec: Mapping[str, Any], facts: Facts) -> Work:
+    return _states(spec, facts, spec["target"])
+
+
+def _forgetting(spec: Mapping[str, Any], facts: Facts) -> Work:
+    return _states(spec, facts, spec["source_dataset"])
+
+
+def _states(spec: Mapping[str, Any], facts: Facts, dataset: str) -> Work:
+    """Deployed states at most: one for each seed and deployment checkpoint."""
+    recipe = facts.recipe(spec)
+    steps = deployment_steps(recipe["steps"], recipe.get("protocol", "anytime"))
+    states = len(spec["seeds"]) * len(steps)
+    images = states * facts.sizes(dataset).test
+    return Work(1, states, 0, states, images, images * _tmacs(spec, facts.side(dataset)))
+
+
+def _collect(spec: Mapping[str, Any], facts: Facts) -> Work:
+    return Work(1, len(spec["packs"]), 0, 0, 0, 0)
+
+
+def _tmacs(spec: Mapping[str, Any], side: int) -> float:
+    """10¹² multiplications of one image; for an unknown network 0, and :func:`work_of` does not
+    know its cost."""
+    network: Network | None = network_of(spec["backbone"], spec["channels"])
+    return network.gmacs_at(side) / 1e3 if network else 0.0
+
+
+_COUNTS = {
+    "prepare": _prepare,
+    "pretrain": _pretrain,
+    "features": _features,
+    "finetune": _finetune,
+    "deploy": _deploy,
+    "forgetting": _forgetting,
+    "collect": _collect,
+}
