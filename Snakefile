@@ -17,6 +17,7 @@ from fastpipe.config.names import (
     snapshot_folder,
 )
 from fastpipe.config.plan import SPLITS
+from fastpipe.devices import SLOTS
 from fastpipe.errors import UserError
 from fastpipe.warm import ADDRESS, Warm
 from fastpipe.workflow import STALE, Graph, extractor, pack, snapshot
@@ -48,6 +49,7 @@ except UserError as error:
 
 settings = graph.plan.config.settings
 THREADS = settings.compute.threads
+os.environ[SLOTS] = str(settings.gpu_slots)
 GPU = 0 if settings.compute.device == "cpu" else 1
 DOWNLOADS = str(Path(settings.downloads).expanduser())
 RUNS = "runs/{source}@{epoch}/{target}/{variant}/seeds-{first}-{last}"

@@ -245,6 +245,7 @@ def test_shuffled_batches_take_each_image_once_an_epoch(network, task):
     assert torch.equal(shared.views(2), feed.views(2))
 
 
+@pytest.mark.fault(22)
 def test_a_split_smaller_than_a_batch_is_the_batch(network, task):
     few = replace(task, train=Split(task.train.images[:30], task.train.labels[:30]))
     recipe = Recipe(batches="shuffled", batch_size=50, steps=4)
@@ -407,6 +408,7 @@ def poison(network, at_call):
     return network
 
 
+@pytest.mark.fault(23)
 @pytest.mark.parametrize("prompt", [True, False])
 def test_a_loss_that_is_not_finite_ends_the_run(network, task, prompt):
     """At once where that is free; where losses are fetched in blocks, with the same rows."""
@@ -426,6 +428,7 @@ def test_a_loss_that_is_not_finite_ends_the_run(network, task, prompt):
     assert all(torch.isfinite(t).all() for state in states.values() for t in state.values())
 
 
+@pytest.mark.fault(23)
 def test_it_stops_before_the_update(network, task):
     expected, _ = run(network(), task, steps=7)
     training, _ = run(poison(network(), 8), task, evaluator=Evaluator(network()))
@@ -434,6 +437,7 @@ def test_it_stops_before_the_update(network, task):
     assert torch.equal(end["head.weight"], wanted["head.weight"])
 
 
+@pytest.mark.fault(23)
 @pytest.mark.parametrize("prompt", [True, False])
 def test_diverged_before_any_validation_deploys_the_initial_state(network, task, prompt):
     evaluator = Evaluator(network())
@@ -444,6 +448,7 @@ def test_diverged_before_any_validation_deploys_the_initial_state(network, task,
     assert len(training.history.deployments) == len(deployment_steps(12))
 
 
+@pytest.mark.fault(23)
 def test_a_validation_that_is_not_finite_is_no_candidate(network, task):
     start = network()
     scripted = Scripted(start, [3, 5, None], images=200)
@@ -454,12 +459,14 @@ def test_a_validation_that_is_not_finite_is_no_candidate(network, task):
     assert set(states) == {0, 1, 3}
 
 
+@pytest.mark.fault(23)
 def test_a_real_divergence(network, task):
     training, _ = run(network(), task, alpha=1e30, beta=1e30, steps=12)
     assert training.history.diverged_step is not None
     assert training.history.diverged_step <= 4
 
 
+@pytest.mark.fault(22)
 def test_a_batch_that_cannot_be_balanced_is_refused(network, task):
     with pytest.raises(UserError, match="batch of 55 cannot hold the same number of each of 10"):
         run(network(), task, batch_size=55)

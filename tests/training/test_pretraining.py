@@ -144,6 +144,7 @@ def test_the_rate_reaches_the_optimiser(network, task):
     assert ours.optimiser.param_groups[0]["lr"] == ours.learning_rate(15) < 0.06
 
 
+@pytest.mark.fault(23)
 @pytest.mark.parametrize("prompt", [True, False])
 def test_divergence_names_the_step(network, task, prompt):
     ours = training(network, task)
@@ -156,6 +157,7 @@ def test_divergence_names_the_step(network, task, prompt):
         ours.run(1.0)
 
 
+@pytest.mark.fault(22)
 def test_a_batch_larger_than_the_data_is_refused(network, task):
     with pytest.raises(UserError, match="batch of 1001 is larger than the training split of 1000"):
         training(network, task, batch_size=1001)

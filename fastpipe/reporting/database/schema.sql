@@ -213,7 +213,7 @@ COMMENT ON COLUMN runs.balanced_accuracy IS 'mean over classes of the accuracy w
 COMMENT ON COLUMN runs.status IS 'ok or diverged';
 COMMENT ON COLUMN runs.final_top5 IS 'ADP top-5 at the last checkpoint [fraction]';
 COMMENT ON COLUMN runs.final_forgotten IS 'source accuracy lost at the last checkpoint [fraction]';
-COMMENT ON COLUMN runs.diverged_step IS 'first step whose loss was not finite';
+COMMENT ON COLUMN runs.diverged_step IS 'first step whose loss or gradient was not finite';
 COMMENT ON COLUMN runs.warmup_end_step IS 'last step of warm-up; none without one';
 COMMENT ON COLUMN runs.images IS 'images trained on';
 COMMENT ON COLUMN runs.prototype_cosine IS 'cosine of W(1) − W(0) and the first batch''s class means minus its global mean (training-mode features)';
