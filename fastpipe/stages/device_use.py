@@ -3,6 +3,7 @@
 import contextlib
 import resource
 import threading
+import time
 from collections.abc import Iterator
 
 import torch
@@ -42,9 +43,10 @@ def on_device(job: Job, compute: Compute, batch: str) -> Iterator[Resolved]:
         UserError: no device can be used, or its memory does not suffice.
         DeviceLostError: the GPU failed.
     """
-    gpu = None
+    gpu, asked = None, time.monotonic()
     try:
         with claim_gpu(compute.device, str(job.folder)) as gpu:
+            job.waited_seconds += time.monotonic() - asked
             # What has been claimed is what is used, should a GPU disappear just now.
             resolved = resolve(compute.model_copy(update={"device": "cuda" if gpu else "cpu"}))
             with (

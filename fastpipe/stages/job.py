@@ -47,6 +47,8 @@ class Job:
         self.inputs: dict[str, str] = {}
         self.facts: dict[str, Any] = {}
         self.measured: dict[str, Any] = {}
+        self.waited_seconds = 0.0
+        """Time spent on waiting for a device, which is no part of the stage's own."""
         self.scratch = work / "scratch"
         """Folder for what is of no use after this attempt."""
         self._out = work / "out"
@@ -165,7 +167,8 @@ def stage_job(
             for name in records:  # a record never vouches for files that are being replaced
                 (folder / f"{name}.json").unlink(missing_ok=True)
             job.publish()
-        timing = {"seconds": time.time() - started, "host": socket.gethostname()}
+        seconds = time.time() - started - job.waited_seconds
+        timing = {"seconds": seconds, "host": socket.gethostname()}
         write_json(folder / f"{stage}.timing.json", timing | job.measured)
         versions = {name: importlib.metadata.version(name) for name in packages}
         for name, content in records.items():

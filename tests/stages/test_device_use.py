@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from fastpipe.devices import LOST, DeviceLostError
 from fastpipe.errors import UserError
 from fastpipe.files import read_json
 from fastpipe.models.compute import Resolved
-from fastpipe.stages import device_use
+from fastpipe.stages import device_use, job
 from fastpipe.stages.device_use import INFERENCE, on_device
 from fastpipe.stages.job import stage_job
 from fastpipe.warm import ADDRESS
@@ -38,8 +39,8 @@ def one_gpu(gpus, monkeypatch, tmp_path):
 def stage(tmp_path, device="auto", batch="batches of 50 images (batch_size of quick)"):
     """A stage on a device."""
     with (
-        stage_job("finetune", tmp_path / "out", spec={}, identity="i", work=tmp_path / "w") as job,
-        on_device(job, Compute(device=device), batch) as resolved,
+        stage_job("finetune", tmp_path / "out", spec={}, identity="i", work=tmp_path / "w") as work,
+        on_device(work, Compute(device=device), batch) as resolved,
     ):
         yield resolved
 
@@ -75,6 +76,18 @@ def test_on_the_cpu_the_process_s_own_memory_is_told(tmp_path, one_gpu):
     assert (found["device"], found["utilisation"]) == ("cpu", None)
     assert 10**7 < found["peak_bytes"] < 10**12
     assert not one_gpu.entered
+
+
+def test_waiting_for_a_gpu_is_no_part_of_a_stage_s_time(tmp_path, monkeypatch):
+    """Estimates of what is left to do rest on it."""
+    asked, held = 7.0, 37.0
+    began, ended = 1000.0, 1050.0
+    monkeypatch.setattr(job, "time", SimpleNamespace(time=iter([began, ended]).__next__))
+    clock = SimpleNamespace(monotonic=iter([asked, held]).__next__)
+    monkeypatch.setattr(device_use, "time", clock)
+    with stage(tmp_path):
+        pass
+    assert timing(tmp_path)["seconds"] == 50.0 - 30.0
 
 
 def test_each_stage_of_a_process_has_its_own_peak(tmp_path, one_gpu, monkeypatch):
