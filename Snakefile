@@ -17,6 +17,7 @@ from fastpipe.config.names import (
     snapshot_folder,
 )
 from fastpipe.config.plan import SPLITS
+from fastpipe.devices import SLOTS
 from fastpipe.errors import UserError
 from fastpipe.head import Head
 from fastpipe.warm import ADDRESS, Warm
@@ -59,6 +60,7 @@ except UserError as error:
 
 settings = graph.plan.config.settings
 THREADS = settings.compute.threads
+os.environ[SLOTS] = str(settings.gpu_slots)
 GPU = 0 if settings.compute.device == "cpu" else 1
 DOWNLOADS = str(Path(settings.downloads).expanduser())
 RUNS = "runs/{source}@{epoch}/{target}/{variant}/seeds-{first}-{last}"

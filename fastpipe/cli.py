@@ -5,6 +5,7 @@ the record that they are to write. Nothing heavy is imported until a stage runs.
 """
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,8 +13,10 @@ from typing import Annotated, Any
 import typer
 
 from fastpipe.config.names import WORK
+from fastpipe.devices import LOST, DeviceLostError
 from fastpipe.errors import UserError
 from fastpipe.stopping import Stopped, heed_signals
+from fastpipe.warm import ADDRESS
 
 __all__ = ["app", "main"]
 
@@ -46,12 +49,30 @@ def main() -> None:
     except Stopped as stop:
         print(stop, file=sys.stderr)
         raise
+    except DeviceLostError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        _start_once_more(error)
+        sys.exit(1)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
     except PermissionError as error:
         print(f"error: {error.filename}: {error.strerror}.", file=sys.stderr)
         sys.exit(1)
+
+
+def _start_once_more(lost: DeviceLostError) -> None:
+    """Become a new process that does the same from the last checkpoint, unless this is one.
+
+    A process whose GPU has failed cannot use any; a new one may, or another GPU.
+    """
+    if LOST in os.environ:
+        return
+    print("Starting once more, in a new process.", file=sys.stderr, flush=True)
+    sys.stdout.flush()
+    os.environ[LOST] = lost.gpu
+    os.environ.pop(ADDRESS, None)
+    os.execv(sys.executable, [sys.executable, "-m", "fastpipe", *sys.argv[1:]])
 
 
 def _one(identity: str) -> str:

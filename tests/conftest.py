@@ -1,5 +1,6 @@
 """What all tests share."""
 
+import contextlib
 import importlib.util
 import os
 from pathlib import Path
@@ -61,3 +62,58 @@ def pytest_runtest_makereport(item, call):
 def pytest_sessionfinish(session):
     if CAMPAIGN.whole:
         CAMPAIGN.write(Path(__file__).parents[1] / "docs" / "faults.md")
+
+
+# --- pretended GPUs
+
+
+class Gpus:
+    """What torch says of the GPUs of this machine while a test runs."""
+
+    def __init__(self, patch: pytest.MonkeyPatch):
+        import torch
+
+        self.count = 0
+        self.entered: list[int] = []
+        """Indices that were made current."""
+        self.reserved = 5 * 2**30
+        self.busy: list[int] = []
+        """Utilisation [%] still to be told; then NVML is missing."""
+        for name in ("is_available", "device_count", "utilization", "device"):
+            patch.setattr(torch.cuda, name, getattr(self, f"_{name}"))
+        for name, value in {
+            "get_device_name": "Pretended GPU",
+            "get_device_capability": (8, 0),
+            "mem_get_info": (2**30, 8 * 2**30),
+            "current_device": 0,
+            "reset_peak_memory_stats": None,
+            "empty_cache": None,
+        }.items():
+            patch.setattr(torch.cuda, name, lambda *_, value=value: value)
+        patch.setattr(torch.cuda, "max_memory_reserved", lambda *_: self.reserved)
+
+    def _is_available(self):
+        return self.count > 0
+
+    def _device_count(self):
+        return self.count
+
+    @contextlib.contextmanager
+    def _device(self, index):
+        self.entered.append(index)
+        yield
+
+    def _utilization(self, device):
+        if not self.busy:
+            raise ModuleNotFoundError("nvidia-ml-py does not seem to be installed")
+        return self.busy.pop(0)
+
+
+@pytest.fixture
+def gpus(monkeypatch) -> Gpus:
+    """Pretended GPUs: none until `count` is set. No variable of the environment names any."""
+    for name in ("CUDA_VISIBLE_DEVICES", "FASTPIPE_GPU_SLOTS", "FASTPIPE_LOST_GPU"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("SLURM_JOB_ID", "SLURM_STEP_ID", "PBS_JOBID", "LSB_JOBID"):
+        monkeypatch.delenv(name, raising=False)
+    return Gpus(monkeypatch)

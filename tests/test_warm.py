@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from fastpipe.warm import ADDRESS, Warm, run_warm
 
@@ -195,3 +196,48 @@ def test_it_ends_with_its_parent_and_leaves_nothing(tmp_path):
     parent.wait()
     assert gone(int(pid))
     assert not Path(folder).exists()
+
+
+UNTOUCHED = """
+import torch
+
+def touched(*_):
+    raise SystemExit("CUDA was touched")
+
+for name in ("_cuda_init", "_cuda_getDeviceCount", "_cuda_setDevice", "_cuda_exchangeDevice"):
+    if hasattr(torch._C, name):
+        setattr(torch._C, name, touched)
+torch.cuda.is_available = torch.cuda.device_count = torch.cuda.init = touched
+from fastpipe.warm import _import_stages
+_import_stages()
+print("untouched", torch.cuda.is_initialized())
+"""
+
+
+def test_the_imports_leave_cuda_alone():
+    """CUDA cannot be used in a process that was forked from one that had begun to use it."""
+    done = subprocess.run([sys.executable, "-c", UNTOUCHED], capture_output=True, text=True)
+    assert (done.stdout, done.returncode) == ("untouched False\n", 0), done.stderr
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_forked_child_can_use_cuda(tmp_path):
+    """As a job under snakemake does."""
+    program = """
+import os
+from fastpipe.warm import _import_stages
+_import_stages()
+import torch
+child = os.fork()
+if child == 0:
+    from fastpipe.devices import claim_gpu
+    from pathlib import Path
+    with claim_gpu("cuda", "child", folder=Path("locks")):
+        ok = torch.ones(3, device="cuda").sum().item() == 3
+    os._exit(0 if ok else 1)
+raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=environment)
+    assert done.returncode == 0

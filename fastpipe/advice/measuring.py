@@ -6,6 +6,7 @@ computed twice.
 
 import dataclasses
 import hashlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +16,7 @@ from fastpipe.config.config import Config
 from fastpipe.config.dataset import Dataset, FolderProvider
 from fastpipe.config.names import WORK, Snapshot, dataset_folder, features_folder, snapshot_folder
 from fastpipe.config.plan import Job, Plan
+from fastpipe.devices import SLOTS
 from fastpipe.errors import UserError
 
 __all__ = ["Measured", "measure", "preparation", "with_folder"]
@@ -103,6 +105,7 @@ def measure(
     """
     import pyarrow.parquet as pq
 
+    os.environ[SLOTS] = str(plan.config.settings.gpu_slots)  # as the Snakefile does
     source = plan.config.sources[snapshot.source]
     if plan.config.datasets[target].channels != plan.config.datasets[source.dataset].channels:
         raise UserError(

@@ -11,7 +11,8 @@ class Compute(Model):
     """The parts of the machine that change a result's bytes, hence part of every spec."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where tensors live: `auto` takes a CUDA device if there is one."""
+    """Where tensors live: `auto` takes a GPU where there is one, and the CPU only where there is
+    none: a GPU that should be there and cannot be used is an error."""
 
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Arithmetic of the body's forward and backward pass; parameters, head and loss stay fp32.

@@ -12,6 +12,9 @@ class Settings(Model):
     compute: Compute = Compute()
     """On what numbers are computed."""
 
+    gpu_slots: int = Field(default=1, ge=1, le=64)
+    """Jobs that share a GPU of this machine at once. It is no part of what determines a result."""
+
     downloads: str = "~/.cache/fastpipe"
     """Folder for downloaded packages and archives, shared by all results folders."""
 

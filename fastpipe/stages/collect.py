@@ -394,7 +394,7 @@ def _pack_columns(database: StudyDatabase, table: str) -> list[str]:
 
 
 def _staged_runs(database: StudyDatabase, packs: Iterable[CollectedPack]) -> pa.Table:
-    """What fine-tuning says of each run, with its time, device and precision."""
+    """What fine-tuning says of each run, with its time, and on what it was computed."""
     columns = [*RUN_IDENTITY, *(c for c in database.columns("runs") if c not in RUN_IDENTITY)]
     return pa.concat_tables(
         [
@@ -418,14 +418,18 @@ def _runs(folder: Path, columns: list[str], seeds: tuple[int, ...]) -> pa.Table:
 
 def _with_timing(runs: pa.Table, folder: Path) -> pa.Table:
     facts = read_record(folder / "finetune.json").get("facts", {})
-    timing = _timing(folder / "finetune.timing.json").get("run_seconds", {})
-    seconds = [timing.get(str(seed)) for seed in runs["seed"].to_pylist()]
-    for name, values, kind in (
-        ("seconds", seconds, pa.float64()),
-        ("device", [facts.get("device")] * len(runs), pa.string()),
-        ("precision", [facts.get("precision")] * len(runs), pa.string()),
+    timing = _timing(folder / "finetune.timing.json")
+    seconds = timing.get("run_seconds", {})
+    each = [seconds.get(str(seed)) for seed in runs["seed"].to_pylist()]
+    runs = runs.append_column("seconds", pa.array(each, pa.float64()))
+    for name, value, kind in (
+        ("device", facts.get("device"), pa.string()),
+        ("precision", facts.get("precision"), pa.string()),
+        ("device_name", timing.get("device"), pa.string()),
+        ("peak_bytes", timing.get("peak_bytes"), pa.int64()),
+        ("utilisation", timing.get("utilisation"), pa.float64()),
     ):
-        runs = runs.append_column(name, pa.array(values, kind))
+        runs = runs.append_column(name, pa.array([value] * len(runs), kind))
     return runs
 
 

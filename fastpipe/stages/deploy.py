@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fastpipe.evaluation.inference import Score
 from fastpipe.models.checkpoint import load_into
-from fastpipe.models.compute import claim_gpu, resolve
+from fastpipe.stages.device_use import INFERENCE, on_device
 from fastpipe.stages.job import Job, stage_job
 from fastpipe.stages.packs import (
     BodyPasses,
@@ -61,9 +61,8 @@ def deploy(
             reads=[pack / "finetune.json", split_record],
             packages=["torch", "safetensors", "pyarrow"],
         ) as job,
-        claim_gpu(work / "locks", spec.compute.device),
+        on_device(job, spec.compute, INFERENCE) as resolved,
     ):
-        resolved = resolve(spec.compute)
         found = deployments(job, pack, snapshot, spec)
         classes = len(class_names(split_record))
         network = blank_network(

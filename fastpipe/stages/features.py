@@ -14,11 +14,11 @@ from fastpipe.config.model import Model
 from fastpipe.data.arrays import Split
 from fastpipe.evaluation.inference import Evaluator
 from fastpipe.models.checkpoint import save_tensors
-from fastpipe.models.compute import claim_gpu, resolve
 from fastpipe.models.network import Network
 from fastpipe.progress import Progress
 from fastpipe.similarity.features import class_means
 from fastpipe.similarity.sampling import drawn_per_class
+from fastpipe.stages.device_use import INFERENCE, on_device
 from fastpipe.stages.job import Job, stage_job
 from fastpipe.stages.restoring import class_names, open_snapshot, open_split
 
@@ -67,6 +67,7 @@ def features(
             features are not finite.
     """
     records = [dataset / f"prepare-{split}.json" for split in ("train", "val")]
+    compute = spec.compute.model_copy(update={"precision": "fp32"})
     with (
         stage_job(
             "features",
@@ -77,9 +78,8 @@ def features(
             reads=[snapshot / "pretrain.json", *records],
             packages=["torch", "numpy", "safetensors"],
         ) as job,
-        claim_gpu(work / "locks", spec.compute.device),
+        on_device(job, compute, INFERENCE) as resolved,
     ):
-        resolved = resolve(spec.compute.model_copy(update={"precision": "fp32"}))
         classes = class_names(records[0])
         network = open_snapshot(job, snapshot, spec.backbone, spec.channels, resolved)
         train, val = (open_split(job, dataset, split, resolved) for split in ("train", "val"))

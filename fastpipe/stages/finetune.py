@@ -25,10 +25,11 @@ from fastpipe.evaluation.inference import Evaluator
 from fastpipe.files import digest
 from fastpipe.models.backbones import check_size
 from fastpipe.models.checkpoint import load_into, load_tensors, save_tensors
-from fastpipe.models.compute import Resolved, claim_gpu, resolve
+from fastpipe.models.compute import Resolved
 from fastpipe.models.heads import build_head
 from fastpipe.models.network import Network, with_head
 from fastpipe.progress import Progress
+from fastpipe.stages.device_use import on_device
 from fastpipe.stages.job import Job, stage_job
 from fastpipe.stages.restoring import blank_network
 from fastpipe.stages.tables import write_table
@@ -102,9 +103,12 @@ def finetune(
             reads=[snapshot / "pretrain.json", *training_records(dataset)],
             packages=PACKAGES,
         ) as job,
-        claim_gpu(work / "locks", spec.compute.device),
+        on_device(
+            job,
+            spec.compute,
+            f"batches of {spec.recipe.batch_size} images (batch_size of {spec.variant})",
+        ) as resolved,
     ):
-        resolved = resolve(spec.compute)
         task = open_task(job, dataset, spec.target, spec.channels, resolved)
         pack = _Pack(job, spec, task, _snapshot(job, snapshot), resolved)
         with job.progress(
@@ -121,7 +125,7 @@ def finetune(
             device=resolved.device.type, precision=resolved.precision, classes=task.classes
         )
         job.measure(run_seconds={str(run.seed): run.seconds for run in runs})
-        measure_training(job, pack.log, resolved)
+        measure_training(job, pack.log)
 
 
 class _Snapshot(NamedTuple):

@@ -7,7 +7,7 @@ import pyarrow as pa
 from fastpipe.errors import UserError
 from fastpipe.evaluation.inference import Score
 from fastpipe.models.checkpoint import load_tensors
-from fastpipe.models.compute import claim_gpu, resolve
+from fastpipe.stages.device_use import INFERENCE, on_device
 from fastpipe.stages.job import stage_job
 from fastpipe.stages.packs import (
     BodyPasses,
@@ -59,9 +59,8 @@ def forgetting(
             reads=[pack / "finetune.json", snapshot / "pretrain.json", split_record],
             packages=["torch", "safetensors", "pyarrow"],
         ) as job,
-        claim_gpu(work / "locks", spec.compute.device),
+        on_device(job, spec.compute, INFERENCE) as resolved,
     ):
-        resolved = resolve(spec.compute)
         found = deployments(job, pack, snapshot, spec)
         network = open_snapshot(job, snapshot, spec.backbone, spec.channels, resolved)
         _check_classes(network.head.out_features, snapshot, split_record)

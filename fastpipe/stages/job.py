@@ -61,6 +61,8 @@ class Job:
         self.inputs: dict[str, str] = {}
         self.facts: dict[str, Any] = {}
         self.measured: dict[str, Any] = {}
+        self.waited_seconds = 0.0
+        """Time spent on waiting for a device, which is no part of the stage's own."""
         self.scratch = work / "scratch"
         """Folder for what is of no use after this attempt."""
         self._out = work / "out"
@@ -223,7 +225,8 @@ def stage_job(
                 content |= {"stage": stage, "inputs": job.inputs, "versions": versions}
                 content["identity"] = identities[name.removeprefix(f"{stage}-")]
                 records[name] = sealed(content)
-            timing = {"seconds": time.time() - started, "host": socket.gethostname()}
+            seconds = time.time() - started - job.waited_seconds
+            timing = {"seconds": seconds, "host": socket.gethostname()}
             notes = {f"{stage}.timing": timing | job.measured} | records
             job.publish({f"{name}.json": content for name, content in notes.items()})
         for name in records:

@@ -15,8 +15,9 @@ from fastpipe.data.streams import generator
 from fastpipe.errors import UserError
 from fastpipe.integrity import read_record
 from fastpipe.models.checkpoint import load_into, load_tensors, save_tensors
-from fastpipe.models.compute import Resolved, claim_gpu, resolve
+from fastpipe.models.compute import Resolved
 from fastpipe.models.network import Network, build_network
+from fastpipe.stages.device_use import on_device
 from fastpipe.stages.job import Job, stage_job
 from fastpipe.stages.restoring import blank_network
 from fastpipe.stages.tables import write_table
@@ -90,9 +91,10 @@ def pretrain(
             reads=reads,
             packages=PACKAGES,
         ) as job,
-        claim_gpu(work / "locks", spec.compute.device),
+        on_device(
+            job, spec.compute, f"batches of {spec.batch_size} images (batch_size of {spec.source})"
+        ) as resolved,
     ):
-        resolved = resolve(spec.compute)
         task = open_task(job, dataset, spec.dataset, spec.channels, resolved)
         training = _beginning(job, spec, task, dataset, start, resolved)
         log = _train(job, spec, training)
@@ -105,7 +107,7 @@ def pretrain(
             steps=training.step,
             val_top1=training.top1,
         )
-        measure_training(job, log, resolved)
+        measure_training(job, log)
 
 
 def _beginning(

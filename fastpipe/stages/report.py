@@ -64,7 +64,7 @@ def _write(job: Job, spec: ReportSpec, tables) -> None:
     with job.progress(f"report of {spec.study}", len(panels), "charts") as progress:
         for panel in panels:
             write_chart(panel, job.output("charts"), spec.formats)
-                progress.advance()
+            progress.advance()
     crash_point("charts-drawn")
     content = page_content(tables, figures, verdicts)
     page = render_page(content, figures)

@@ -1,9 +1,6 @@
 """What `pretrain` and `finetune` share: opening what is trained on, and measuring the work."""
 
-import resource
 from pathlib import Path
-
-import torch
 
 from fastpipe.errors import UserError
 from fastpipe.models.compute import Resolved
@@ -39,24 +36,11 @@ def open_task(job: Job, dataset: Path, name: str, channels: int, resolved: Resol
     return Task(name, len(class_names(record)), train, val)
 
 
-def measure_training(job: Job, log: StepLog, resolved: Resolved) -> None:
-    """Put the device, the executed steps and the peak memory into the timing file."""
+def measure_training(job: Job, log: StepLog) -> None:
+    """Put the executed steps into the timing file."""
     executed = log.counts()
     job.measure(
-        device=_device_name(resolved.device),
-        precision=resolved.precision,
-        peak_bytes=_peak_bytes(resolved.device),
         executed_steps=executed.steps,
         repeated_steps=executed.repeated,
         starts=executed.starts,
     )
-
-
-def _device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-
-
-def _peak_bytes(device: torch.device) -> int:
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB

@@ -16,11 +16,13 @@ from torch.nn import functional as F
 from fastpipe.config.recipe import Recipe
 from fastpipe.data.augmentation import Augmentation
 from fastpipe.data.batches import BalancedBatches, ShuffledBatches
+from fastpipe.errors import UserError
 from fastpipe.evaluation.inference import Evaluator, Score
 from fastpipe.models.network import Network, body_parameters, head_parameters, set_body_mode
 from fastpipe.training.batchnorm import batchnorm_momentum
 from fastpipe.training.dynamics import Look, Observed
 from fastpipe.training.feed import Batches, Feed
+from fastpipe.training.finite import is_finite, spoilt
 from fastpipe.training.frozen import FrozenFeatures, head_gradient
 from fastpipe.training.history import Deployment, History, Step, Validation
 from fastpipe.training.optimisers import build_optimiser, look_ahead, set_rates
@@ -57,7 +59,7 @@ class FineTuning:
         frozen: features under the network's body, for while it does not move, if they are there.
 
     Raises:
-        UserError: the batch cannot be balanced over the classes.
+        UserError: the batch cannot be balanced over the classes, or there is but one image.
     """
 
     def __init__(
@@ -100,6 +102,7 @@ class FineTuning:
         self._evaluator = evaluator or Evaluator(network)
         self._frozen = frozen
         self._pending: list[Tensor] = []
+        self._no_fault = torch.zeros((), device=self.device)
         self._looked_at = frozenset(looked_at_steps(recipe.steps, recipe.protocol))
         self._looks: list[tuple[int, Tensor]] = []
         self._prompt = self.device.type == "cpu"  # there, reading a loss waits for nothing
@@ -112,10 +115,11 @@ class FineTuning:
     def run(self, keep: Keep, watcher: Watcher | None = None) -> None:
         """Train from the present step to the recipe's last, or until a number is not finite.
 
-        A loss that is not finite stops the run before its update. On a GPU losses are fetched
-        in blocks, at validations: the updates in between that should not have been are in no
-        deployed state and in no row. After a divergence the remaining checkpoints deploy the best
-        state so far, or the initial one if there is none; under `final` always the initial one.
+        A loss or a gradient that is not finite stops the run before its update. On a GPU they are
+        fetched in blocks, at validations: the updates in between that should not have been are in
+        no deployed state and in no row. After a divergence the remaining checkpoints deploy the
+        best state so far, or the initial one if there is none; under `final` always the initial
+        one.
 
         Args:
             keep: receives each distinct state that is deployed, once (again after a resumption).
@@ -172,22 +176,28 @@ class FineTuning:
         self.history = History.from_json(saved.notes)
 
     def _update(self, step: int) -> bool:
-        """One optimiser update; False, and no update, if the loss is seen not to be finite."""
+        """One optimiser update; False, and no update, if the loss or a gradient is seen not to be
+        finite."""
         features, labels = self._features(step)
         loss, logits = self._loss(features, labels)
         finite = not self._prompt or math.isfinite(loss.item())
         look = None
         if finite and step in self._looked_at:
             look = Look(self.network, features, logits, labels, self._source, self._body_moves)
+        gradient = self._no_fault
         if finite and self.optimiser is not None:
             if loss.requires_grad:
                 loss.backward()
-            self._descend(step)
+            if self._body_moves:
+                gradient = spoilt(self._parameters)
+                finite = not self._prompt or not gradient.item()
+            if finite:
+                self._descend(step)
         for parameter in self._parameters:
             parameter.grad = None
-        if look:
+        if look and finite:
             self._note(step, look)
-        self._pending += [loss.detach(), self._head_norm()]
+        self._pending += [loss.detach(), gradient, self._head_norm()]
         return finite
 
     def _descend(self, step: int) -> None:
@@ -263,7 +273,8 @@ class FineTuning:
         if self.history.diverged_step is not None:
             return False
         score = self._score()
-        if not math.isfinite(score.loss):  # a finite loss, but an update that was not
+        # A finite loss and gradient, but an update that was not, or running statistics.
+        if not (math.isfinite(score.loss) and is_finite(self.network.state_dict().values())):
             self.history.steps[-1] = self.history.steps[-1]._replace(diverged=True)
             self.history.diverged_step = step
             return False
@@ -301,17 +312,19 @@ class FineTuning:
         return checkpoint if ended else 0
 
     def _settle(self) -> None:
-        """Write down the steps since the last time, up to the first loss that is not finite."""
+        """Write down the steps since the last time, up to the first loss or gradient that is not
+        finite."""
         for step, numbers in self._looks:
             self.history.dynamics.append(Observed(step, *map(_finite, numbers.tolist())))
         self._looks.clear()
         values = torch.stack(self._pending).tolist() if self._pending else []
         self._pending.clear()
-        for loss, norm in zip(values[::2], values[1::2], strict=True):
+        for loss, gradient, norm in zip(values[::3], values[1::3], values[2::3], strict=True):
             before = self.history.steps[-1]
-            if not math.isfinite(loss):
-                self.history.diverged_step = before.step + 1
-                self.history.steps.append(Step(before.step + 1, None, before.head_norm, True))
+            if gradient or not math.isfinite(loss):
+                step = Step(before.step + 1, _finite(loss), before.head_norm, True)
+                self.history.diverged_step = step.step
+                self.history.steps.append(step)
                 return
             self.history.steps.append(Step(before.step + 1, loss, _finite(norm), False))
 
@@ -338,6 +351,11 @@ def batch_size(recipe: Recipe, task: Task) -> int:
 
 def _batches(recipe: Recipe, task: Task, seed: int) -> Batches:
     train, size = task.train, batch_size(recipe, task)
+    if size < 2:
+        raise UserError(
+            f"dataset {task.dataset}: its training split is a single image, of which nothing can "
+            "be learned (batch normalisation takes two at least). Give it more images."
+        )
     if recipe.batches == "shuffled":
         return ShuffledBatches(len(train), size, task.dataset, seed)
     return BalancedBatches(train.labels, size, task.dataset, seed, task.classes)

@@ -17,6 +17,7 @@ from fastpipe.data.batches import ShuffledBatches
 from fastpipe.evaluation.inference import Evaluator
 from fastpipe.models.network import Network, set_body_mode
 from fastpipe.training.feed import Feed
+from fastpipe.training.finite import is_finite, spoilt
 from fastpipe.training.resumption import (
     Saved,
     Watcher,
@@ -35,10 +36,10 @@ _BLOCK_STEPS = 50
 
 
 class DivergedError(Exception):
-    """The loss of a step is not finite; the message says which."""
+    """The loss or a gradient of a step, or what came of it, is not finite; the message says."""
 
-    def __init__(self, step: int):
-        super().__init__(f"the loss of step {step} is not finite")
+    def __init__(self, step: int, what: str = "the loss"):
+        super().__init__(f"{what} of step {step} is not finite")
         self.step = step
 
 
@@ -122,7 +123,8 @@ class SourceTraining:
                 for one: everything is written down then, and the run may be saved.
 
         Raises:
-            DivergedError: a loss is not finite. On the CPU its update has not been made.
+            DivergedError: a loss or a gradient is not finite. On the CPU its update has not been
+                made.
         """
         watcher, last = watcher or Watcher(), self.step_of(epoch)
         if not self.rows:
@@ -184,22 +186,27 @@ class SourceTraining:
         if self._prompt and not math.isfinite(loss.item()):
             raise DivergedError(step)
         loss.backward()
+        gradient = spoilt(self._parameters)
+        if self._prompt and gradient.item():
+            raise DivergedError(step, "a gradient")
         self.optimiser.param_groups[0]["lr"] = self.learning_rate(step)
         self.optimiser.step()
         for parameter in self._parameters:
             parameter.grad = None
         correct = (logits.detach().argmax(1) == labels).sum()
-        self._pending += [loss.detach(), correct]
+        self._pending += [loss.detach(), gradient, correct]
 
     def _settle(self) -> None:
         """Write down the steps since the last time."""
         values = torch.stack(self._pending).tolist() if self._pending else []
         self._pending.clear()
-        first = self.step - len(values) // 2 + 1
-        pairs = zip(values[::2], values[1::2], strict=True)
-        for step, (loss, correct) in enumerate(pairs, start=first):
+        first = self.step - len(values) // 3 + 1
+        each = zip(values[::3], values[1::3], values[2::3], strict=True)
+        for step, (loss, gradient, correct) in enumerate(each, start=first):
             if not math.isfinite(loss):
                 raise DivergedError(step)
+            if gradient:
+                raise DivergedError(step, "a gradient")
             top1 = correct / self.recipe.batch_size
             self.rows.append(Learned(step / self.steps_per_epoch, step, "train", loss, top1))
 
@@ -209,5 +216,7 @@ class SourceTraining:
         score = self._evaluator.score(self.task.val)
         if not math.isfinite(score.loss):
             raise DivergedError(self.step)
+        if not is_finite(self.network.state_dict().values()):
+            raise DivergedError(self.step, "the network's state")
         position = self.step / self.steps_per_epoch
         self.rows.append(Learned(position, self.step, "val", score.loss, score.top1))

@@ -69,6 +69,7 @@ CHANGES = [
     ("settings: {compute: {threads: 2}}", FROM_SOURCE),
     ("settings: {compute: {device: cpu}}", FROM_SOURCE),
     ("settings: {downloads: elsewhere}", set()),
+    ("settings: {gpu_slots: 3}", set()),
     # a study's own words and selection
     ("studies: {demo: {title: Another}}", COLLECTED),
     ("studies: {demo: {claims: [A7]}}", COLLECTED),

@@ -83,6 +83,7 @@ def test_a_class_smaller_than_its_share_repeats_within_the_batch():
     assert torch.bincount(batch, minlength=3).tolist() == [4, 2, 2]
 
 
+@pytest.mark.fault(22)
 def test_unfillable_batches_are_refused():
     labels = torch.tensor([0, 0, 2, 2])
     with pytest.raises(UserError, match=r"dataset d: .* class number 1 has none"):

@@ -92,6 +92,7 @@ def test_predictions_are_those_that_top1_counts():
     assert (predicted == split.labels).sum() == score.correct
 
 
+@pytest.mark.fault(22)
 @pytest.mark.parametrize("batch_size", [1, 7, 100, 229, 230, 1000, None])
 def test_batch_size_does_not_matter(batch_size):
     network, split = make_network(), make_split()

@@ -259,6 +259,7 @@ def test_whatever_is_missing_is_left_out(altered, statement):
     assert not re.search(r"\bNone\b|\bnan\b", text)
 
 
+@pytest.mark.fault(23)
 def test_diverged_runs_are_in_the_table(altered):
     html = page(altered("UPDATE runs SET status = 'diverged' WHERE recipe = 'fast' AND seed = 1"))
     assert "1 of 5 diverged" in html

@@ -121,6 +121,7 @@ def test_without_fast_the_leader_is_named(altered):
     assert re.match(r"After 13 steps FAST is ahead with", paragraphs(tables)["digits"])
 
 
+@pytest.mark.fault(23)
 def test_diverged_runs_are_told(altered):
     tables = altered(
         "UPDATE runs SET status = 'diverged', diverged_step = 7 "

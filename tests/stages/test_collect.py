@@ -88,10 +88,22 @@ def test_times_devices_and_facts(study):
     assert json.loads(row[4])["dataset"] == "digits"
 
 
+def test_the_gpu_s_name_memory_and_utilisation(study):
+    file = study.root / FAST / "finetune.timing.json"
+    told = {"device": "Some GPU", "peak_bytes": 3 * 2**30, "utilisation": 0.75}
+    file.write_text(json.dumps(json.loads(file.read_text()) | told))
+    study.collect()
+    columns = "device_name, peak_bytes, utilisation"
+    rows = study.query(f"SELECT {columns}, count(*) FROM runs WHERE peak_bytes > 0 GROUP BY ALL")
+    assert rows == [("Some GPU", 3 * 2**30, 0.75, 5)]
+
+
 def test_without_timings_seconds_are_null(study):
     (study.root / FAST / "finetune.timing.json").unlink()
     study.collect()
     assert study.query("SELECT count(*) FROM runs WHERE seconds IS NULL") == [(5,)]
+    nothing = "device_name IS NULL AND peak_bytes IS NULL AND utilisation IS NULL"
+    assert study.query(f"SELECT count(*) FROM runs WHERE {nothing} AND seconds IS NULL") == [(5,)]
 
 
 def test_only_the_seeds_that_are_wanted(study):

@@ -196,6 +196,7 @@ def test_killed_and_started_again_gives_the_same_bytes(digits, tmp_path):
     assert {p.name for p in (tmp_path / "killed/.work").iterdir()} == {"heartbeats", "locks"}
 
 
+@pytest.mark.fault(23)
 def test_divergence_is_told_with_the_remedy(digits, tmp_path):
     with pytest.raises(UserError, match=r"source cnn diverged: the loss of step \d+.*than 1e\+30"):
         snapshot(tmp_path, digits, 1.0, lr=1e30)

@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 
 import pytest
@@ -245,6 +246,7 @@ def test_shuffled_batches_take_each_image_once_an_epoch(network, task):
     assert torch.equal(shared.views(2), feed.views(2))
 
 
+@pytest.mark.fault(22)
 def test_a_split_smaller_than_a_batch_is_the_batch(network, task):
     few = replace(task, train=Split(task.train.images[:30], task.train.labels[:30]))
     recipe = Recipe(batches="shuffled", batch_size=50, steps=4)
@@ -407,6 +409,7 @@ def poison(network, at_call):
     return network
 
 
+@pytest.mark.fault(23)
 @pytest.mark.parametrize("prompt", [True, False])
 def test_a_loss_that_is_not_finite_ends_the_run(network, task, prompt):
     """At once where that is free; where losses are fetched in blocks, with the same rows."""
@@ -426,6 +429,7 @@ def test_a_loss_that_is_not_finite_ends_the_run(network, task, prompt):
     assert all(torch.isfinite(t).all() for state in states.values() for t in state.values())
 
 
+@pytest.mark.fault(23)
 def test_it_stops_before_the_update(network, task):
     expected, _ = run(network(), task, steps=7)
     training, _ = run(poison(network(), 8), task, evaluator=Evaluator(network()))
@@ -434,6 +438,7 @@ def test_it_stops_before_the_update(network, task):
     assert torch.equal(end["head.weight"], wanted["head.weight"])
 
 
+@pytest.mark.fault(23)
 @pytest.mark.parametrize("prompt", [True, False])
 def test_diverged_before_any_validation_deploys_the_initial_state(network, task, prompt):
     evaluator = Evaluator(network())
@@ -444,6 +449,7 @@ def test_diverged_before_any_validation_deploys_the_initial_state(network, task,
     assert len(training.history.deployments) == len(deployment_steps(12))
 
 
+@pytest.mark.fault(23)
 def test_a_validation_that_is_not_finite_is_no_candidate(network, task):
     start = network()
     scripted = Scripted(start, [3, 5, None], images=200)
@@ -454,12 +460,84 @@ def test_a_validation_that_is_not_finite_is_no_candidate(network, task):
     assert set(states) == {0, 1, 3}
 
 
+@pytest.mark.fault(23)
 def test_a_real_divergence(network, task):
     training, _ = run(network(), task, alpha=1e30, beta=1e30, steps=12)
     assert training.history.diverged_step is not None
     assert training.history.diverged_step <= 4
 
 
+def overflow(network, at_call, value=float("inf")):
+    """Make one element of one gradient infinite, under a loss that is finite."""
+    calls = iter(range(1, 10**6))
+
+    def hook(gradient):
+        bad = torch.zeros_like(gradient)
+        bad[0] = value if next(calls) == at_call else 0.0
+        return gradient + bad
+
+    norm = next(module for module in network.body.modules() if isinstance(module, nn.BatchNorm2d))
+    norm.bias.register_hook(hook)
+    return network
+
+
+@pytest.mark.fault(23)
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+@pytest.mark.parametrize("prompt", [True, False])
+def test_a_gradient_that_is_not_finite_ends_the_run(network, task, prompt, value):
+    """An infinite gradient makes a bias −∞, which is a dead unit: losses may stay finite."""
+    training, states = run(overflow(network(), 8, value), task, prompt=prompt)
+    history, (expected, _) = training.history, run(network(), task, steps=8)
+    assert history.diverged_step == 8
+    assert [row.diverged for row in history.steps] == [False] * 8 + [True]
+    assert history.steps[:8] == expected.history.steps[:8]
+    assert history.steps[8].loss == expected.history.steps[8].loss
+    assert history.steps[8].head_norm == history.steps[7].head_norm
+    assert history.updates == 7
+    assert [row.step for row in history.validations] == [1, 3, 6]
+    best = history.best_step
+    assert history.deployments[-2:] == [(8, best), (12, best)]
+    assert same(states[best], training.best)
+    assert all(torch.isfinite(t).all() for state in states.values() for t in state.values())
+
+
+@pytest.mark.fault(23)
+def test_it_stops_before_the_update_of_such_a_gradient(network, task):
+    expected, _ = run(network(), task, steps=7)
+    training, _ = run(overflow(network(), 8), task)
+    assert [row.step for row in training.history.dynamics][-1] < 8
+    for ours, wanted in zip(
+        training.network.parameters(), expected.network.parameters(), strict=True
+    ):
+        assert torch.equal(ours, wanted)
+
+
+@pytest.mark.fault(23)
+def test_running_statistics_that_are_not_finite_are_no_candidate(network, task):
+    """A variance of ∞ gives a constant feature, and so a finite loss."""
+    start, calls = network(), iter(range(1, 10**6))
+    norms = [module for module in start.body.modules() if isinstance(module, nn.BatchNorm2d)]
+
+    def hook(module, _inputs):
+        if next(calls) == 5:
+            module.running_var[0] = float("inf")
+
+    norms[0].register_forward_pre_hook(hook)
+    training, states = run(start, task)
+    assert training.history.diverged_step == 6
+    assert math.isfinite(training.history.steps[-1].loss)
+    assert set(states) <= {0, 1, 3}
+    assert all(torch.isfinite(t).all() for state in states.values() for t in state.values())
+
+
+@pytest.mark.fault(22)
+def test_a_single_image_is_refused(network, task):
+    one = replace(task, train=Split(task.train.images[:1], task.train.labels[:1]))
+    with pytest.raises(UserError, match="dataset digits: its training split is a single image"):
+        run(network(), one, batches="shuffled")
+
+
+@pytest.mark.fault(22)
 def test_a_batch_that_cannot_be_balanced_is_refused(network, task):
     with pytest.raises(UserError, match="batch of 55 cannot hold the same number of each of 10"):
         run(network(), task, batch_size=55)

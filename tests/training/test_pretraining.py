@@ -144,6 +144,7 @@ def test_the_rate_reaches_the_optimiser(network, task):
     assert ours.optimiser.param_groups[0]["lr"] == ours.learning_rate(15) < 0.06
 
 
+@pytest.mark.fault(23)
 @pytest.mark.parametrize("prompt", [True, False])
 def test_divergence_names_the_step(network, task, prompt):
     ours = training(network, task)
@@ -156,6 +157,40 @@ def test_divergence_names_the_step(network, task, prompt):
         ours.run(1.0)
 
 
+@pytest.mark.fault(23)
+@pytest.mark.parametrize("prompt", [True, False])
+def test_a_gradient_that_is_not_finite_is_divergence(network, task, prompt):
+    ours = training(network, task)
+    calls = iter(range(1, 100))
+    parameter = next(ours.network.body.parameters())
+    parameter.register_hook(lambda grad: grad * (math.inf if next(calls) == 4 else 1))
+    ours._prompt = prompt
+    before = []
+    watcher = Watcher()
+    watcher.after_step = lambda step: before.append((step, parameter.isfinite().all().item()))
+    with pytest.raises(DivergedError, match="a gradient of step 4 is not finite"):
+        ours.run(1.0, watcher)
+    if prompt:
+        assert before == [(1, True), (2, True), (3, True)]
+        assert parameter.isfinite().all()
+
+
+@pytest.mark.fault(23)
+def test_a_state_that_is_not_finite_is_no_snapshot(network, task):
+    ours = training(network, task)
+    norm = next(module for module in ours.network.body if hasattr(module, "running_var"))
+    calls = iter(range(1, 100))
+
+    def hook(_module, _inputs):
+        if next(calls) == 10:
+            norm.running_var[0] = math.inf
+
+    norm.register_forward_pre_hook(hook)
+    with pytest.raises(DivergedError, match=r"the network's state of step \d+ is not finite"):
+        ours.run(1.0)
+
+
+@pytest.mark.fault(22)
 def test_a_batch_larger_than_the_data_is_refused(network, task):
     with pytest.raises(UserError, match="batch of 1001 is larger than the training split of 1000"):
         training(network, task, batch_size=1001)

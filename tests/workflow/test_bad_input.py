@@ -136,6 +136,7 @@ def test_weights_replaced_by_others_make_everything_behind_them_run(site):
     assert site.plan() == behind | site.summary()
 
 
+@pytest.mark.fault(23)
 def test_a_diverged_run_is_recorded_and_the_rest_completes(site):
     arm = {"recipe": "plain", "snapshots": ["net@last"], "targets": ["pictures"]}
     arm["overrides"] = {"alpha": 1e30, "beta": 1e30}

@@ -200,7 +200,8 @@ CREATE TABLE runs (
     body_distance DOUBLE, adp_auc DOUBLE, final_top1 DOUBLE, status VARCHAR,
     final_top5 DOUBLE, final_forgotten DOUBLE,
     diverged_step BIGINT, warmup_end_step BIGINT, images BIGINT, prototype_cosine DOUBLE,
-    val_top1 DOUBLE, balanced_accuracy DOUBLE
+    val_top1 DOUBLE, balanced_accuracy DOUBLE,
+    device_name VARCHAR, peak_bytes BIGINT, utilisation DOUBLE
 );
 COMMENT ON TABLE runs IS 'one row per run';
 COMMENT ON COLUMN runs.steps IS 'steps executed [optimiser updates]';
@@ -213,9 +214,13 @@ COMMENT ON COLUMN runs.balanced_accuracy IS 'mean over classes of the accuracy w
 COMMENT ON COLUMN runs.status IS 'ok or diverged';
 COMMENT ON COLUMN runs.final_top5 IS 'ADP top-5 at the last checkpoint [fraction]';
 COMMENT ON COLUMN runs.final_forgotten IS 'source accuracy lost at the last checkpoint [fraction]';
-COMMENT ON COLUMN runs.diverged_step IS 'first step whose loss was not finite';
+COMMENT ON COLUMN runs.diverged_step IS 'first step whose loss or gradient was not finite';
 COMMENT ON COLUMN runs.warmup_end_step IS 'last step of warm-up; none without one';
 COMMENT ON COLUMN runs.images IS 'images trained on';
+COMMENT ON COLUMN runs.device IS 'cpu or cuda';
+COMMENT ON COLUMN runs.device_name IS 'name of the GPU, or cpu';
+COMMENT ON COLUMN runs.peak_bytes IS 'most memory that the pack''s process took from the GPU; on the CPU, its largest resident size [bytes]';
+COMMENT ON COLUMN runs.utilisation IS 'mean share of the time in which the GPU computed anything while the pack was trained; none if not sampled [fraction]';
 COMMENT ON COLUMN runs.prototype_cosine IS 'cosine of W(1) − W(0) and the first batch''s class means minus its global mean (training-mode features)';
 
 CREATE TABLE advice (
