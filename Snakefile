@@ -62,8 +62,9 @@ def names(stage):
 
 
 def files(jobs):
-    """The output files of jobs."""
-    return [f"{job.folder}/{name}" for job in jobs for name in names(job.stage)]
+    """The output files of jobs, but for those that were left out of a packed study."""
+    paths = (f"{job.folder}/{name}" for job in jobs for name in names(job.stage))
+    return [path for path in paths if path not in graph.plan.packed.places]
 
 
 @functools.cache
@@ -76,8 +77,8 @@ def only_what_is_left():
     dag = workflow.dag_settings
     named = dag.forceall, dag.forcerun, dag.forcetargets, dag.until, dag.omit_from
     runs = workflow.is_main_process and workflow.execution_settings is not None
-    told = workflow.dag is not first_dag()  # the second is that of a report after the run
-    return runs and not (told or workflow.touch or any(named))
+    again = workflow.dag is not first_dag()  # for a report after the run
+    return runs and not (again or workflow.touch or any(named))
 
 
 def shown(jobs):

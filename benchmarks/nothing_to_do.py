@@ -124,14 +124,13 @@ def finish(jobs: Iterable[Job], folder: Path) -> None:
             write_json(folder / record, content)
             remember(folder / record)
         write_json(folder / job.folder / f"{job.stage}.timing.json", {"seconds": 1.0})
-        if job.stage == "prepare":
-            write_json(folder / job.folder / "card.json", {})
 
 
 def _outputs(job: Job, record: Path) -> Iterable[str]:
     if job.stage == "prepare":
         split = record.stem.removeprefix("prepare-")
-        return [f"{split}-{part}.npy" for part in PARTS]
+        card = ["card.json"] if split == "test" else []
+        return [*(f"{split}-{part}.npy" for part in PARTS), *card]
     return OUTPUTS[job.stage]
 
 

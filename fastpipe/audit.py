@@ -4,6 +4,9 @@ This needs no notes of Snakemake's. A record that carries the identity that the 
 *current*, provided that its inputs still have the digests with which it was computed; any other
 record is *stale*, and so is what was made from one whose inputs have changed. Files of current
 records are checked against their digests.
+
+In a study that was opened from a pack, files may have been left out. Their job is current without
+them, unless a job that is to run reads them: then it is *missing*.
 """
 
 import enum
@@ -12,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fastpipe.config.packed import Packed
 from fastpipe.config.plan import Job
 from fastpipe.errors import UserError
 from fastpipe.integrity import read_record, verify
@@ -52,10 +56,12 @@ def audit(jobs: Iterable[Job], *, digests: bool = True) -> Audit:
             they were last checked are not read again).
     """
     result = Audit()
+    jobs = list(jobs)
+    packed = Packed.read()
     current: dict[str, str] = {}  # digest of each file of a current record, by its path
     remade: set[Path] = set()  # records that were made from other bytes than are there now
     for job in jobs:
-        state = _state(job, result.damages)
+        state = _state(job, result.damages, packed)
         if state is State.CURRENT and (remade.intersection(job.reads) or _remade(job, current)):
             state = State.STALE
             remade |= job.records.keys()
@@ -64,11 +70,37 @@ def audit(jobs: Iterable[Job], *, digests: bool = True) -> Audit:
             for record in job.records:
                 current |= _outputs(record)
                 if digests:
-                    _check_files(record, result.damages)
+                    _check_files(record, result.damages, packed)
+    if packed.left_out:
+        _rebuild_what_is_read(jobs, result)
     return result
 
 
-def _state(job: Job, damages: list[str]) -> State:
+def _rebuild_what_is_read(jobs: list[Job], result: Audit) -> None:
+    """A job that is to run needs the files that were left out; so then do those that make them."""
+    read: set[Path] = set()
+    continued: set[Path] = set()  # sources of which a later snapshot is to be trained
+    for job in reversed(jobs):
+        wanted = read.intersection(job.records)
+        wanted = wanted or (job.stage == "pretrain" and job.folder.parent in continued)
+        if wanted and not all(map(_whole, job.records)):
+            result.states[tuple(job.records)] = State.MISSING
+        if result.state(job) is not State.CURRENT and job.stage not in _READ_TABLES_ONLY:
+            read.update(job.reads)
+            if job.stage == "pretrain":
+                continued.add(job.folder.parent)
+
+
+_READ_TABLES_ONLY = ("collect", "report")
+"""Stages that need records and tables, which no pack leaves out."""
+
+
+def _whole(record: Path) -> bool:
+    """Whether all files of a record, if there is one, are there."""
+    return record.exists() and all(map(Path.exists, map(Path, _outputs(record))))
+
+
+def _state(job: Job, damages: list[str], packed: Packed) -> State:
     """Where a job stands by its own records and files."""
     if not all(record.exists() for record in job.records):
         return State.MISSING
@@ -80,7 +112,8 @@ def _state(job: Job, damages: list[str]) -> State:
             return State.STALE
         if content.get("identity") != identity:
             return State.STALE
-        if not all((record.parent / name).exists() for name in content["outputs"]):
+        files = {record.parent / name: digest for name, digest in content["outputs"].items()}
+        if not all(file.exists() or packed.lacks(file, files[file]) for file in files):
             return State.STALE
     return State.CURRENT
 
@@ -96,8 +129,10 @@ def _outputs(record: Path) -> dict[str, str]:
     return {str(record.parent / name): digest for name, digest in outputs.items()}
 
 
-def _check_files(record: Path, damages: list[str]) -> None:
+def _check_files(record: Path, damages: list[str], packed: Packed) -> None:
+    outputs = read_record(record)["outputs"] if packed.left_out else {}
+    there = [name for name in outputs if (record.parent / name).exists()]
     try:
-        verify(record)
+        verify(record, there if packed.left_out else None)
     except UserError as error:
         damages.append(str(error))

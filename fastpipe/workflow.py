@@ -64,7 +64,9 @@ class Graph:
         self._seen |= set(new)
         found = audit(dict.fromkeys(job for name in new for job in self.plan.jobs(name)))
         found.refuse_damage()
-        self.found.states |= found.states
+        for records, state in found.states.items():
+            if self.found.states.get(records) is not State.MISSING:
+                self.found.states[records] = state  # what one study needs, it needs in all
         if not STALE.exists() or State.STALE in found.states.values():
             write_bytes(STALE, uuid.uuid4().hex.encode())
 
