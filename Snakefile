@@ -1,6 +1,7 @@
 """The floor plan: read the configuration, look at the results, include the rules, name the targets."""
 
 import contextlib
+import functools
 import os
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from snakemake.logging import logger
 
 sys.path.insert(0, str(workflow.basedir))
 
+from fastpipe.audit import State
 from fastpipe.config.names import (
     dataset_folder,
     features_folder,
@@ -66,12 +68,41 @@ DOWNLOADS = str(Path(settings.downloads).expanduser())
 RUNS = "runs/{source}@{epoch}/{target}/{variant}/seeds-{first}-{last}"
 
 
+@functools.cache
+def names(stage):
+    """Names of a stage's output files."""
+    return [Path(file).name for file in getattr(rules, stage).output]
+
+
 def files(jobs):
-    """The output files of jobs."""
+    """The output files of jobs, but for those that were left out of a packed study."""
+    paths = (f"{job.folder}/{name}" for job in jobs for name in names(job.stage))
+    return [path for path in paths if path not in graph.plan.packed.places]
+
+
+@functools.cache
+def first_dag():
+    return workflow.dag
+
+
+def only_what_is_left():
+    """Whether Snakemake is to do what is left, and no more: not to force, touch, list or tell."""
+    dag = workflow.dag_settings
+    named = dag.forceall, dag.forcerun, dag.forcetargets, dag.until, dag.omit_from
+    runs = workflow.is_main_process and workflow.execution_settings is not None
+    again = workflow.dag is not first_dag()  # for a report after the run
+    return runs and not (again or workflow.touch or any(named))
+
+
+def shown(jobs):
+    """Those of jobs that Snakemake has to see: it takes milliseconds for each."""
+    if not only_what_is_left():
+        return jobs
     return [
-        str(job.folder / Path(f).name)
+        job
         for job in jobs
-        for f in getattr(rules, job.stage).output
+        if graph.state(job) is not State.CURRENT
+        or not all(map(os.path.exists, files([job])))
     ]
 
 
@@ -169,12 +200,12 @@ onerror:
 
 
 def wanted(study):
-    """Input function of a target: every file behind it, so that whatever is deleted is rebuilt."""
+    """Input function of a target: whatever is missing or stale behind it, and the report."""
 
     def inputs(wildcards):
         with damage_ends_it():
             graph.look_at(study)
-        return files(graph.plan.jobs(study))
+            return files([*shown(graph.plan.parts(study)), graph.plan.report(study)])
 
     return inputs
 

@@ -14,6 +14,7 @@ MODULES = (
     "emd",
     "scores",
     "graph",
+    "nothing_to_do",
     "cluster",
 )
 

@@ -370,6 +370,57 @@ def export(
         print(path)
 
 
+@app.command(name="pack-study")
+def pack_study(
+    study: Annotated[str, typer.Argument(help="Study to pack; it must be finished.")],
+    out: Annotated[Path, typer.Argument(help="FILE.tar to write.")],
+    weights: Annotated[
+        bool, typer.Option("--weights", help="With images, weights, features and states.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    configfile: ConfigFile = None,
+) -> None:
+    """Pack a finished study, its report and its configuration into one file."""
+    from fastpipe.config.load import load
+    from fastpipe.config.plan import Plan
+    from fastpipe.packing import pack_study
+    from fastpipe.workflow import configuration_files
+
+    plan = Plan(load(configuration_files(HOME, configfile or [])))
+    packed = pack_study(plan, study, out, weights=weights, force=force)
+    print(f"{out}: {packed.files} files, {_megabytes(packed.bytes)}")
+    if packed.left_out:
+        print(f"Left out, to be computed again when needed: {packed.left_out} large files.")
+
+
+@app.command(name="open-study")
+def open_study(
+    pack: Annotated[Path, typer.Argument(help="FILE.tar of a packed study.")],
+    folder: Annotated[
+        Path | None, typer.Argument(help="New or empty folder; default: named after the file.")
+    ] = None,
+) -> None:
+    """Open a packed study in a folder of its own, each file checked."""
+    from fastpipe.config.names import study_folder
+    from fastpipe.opening import open_study
+
+    folder = folder or Path(pack.name).with_suffix("")
+    opened = open_study(pack, folder)
+    print(f"{folder}: {opened.files} files, {_megabytes(opened.bytes)}")
+    if opened.left_out:
+        print(f"Left out, to be computed again when needed: {opened.left_out} large files.")
+    print(f"The report: {folder / study_folder(opened.study) / 'report.html'}")
+    if opened.other_code:
+        print(
+            f"Made by other code of {', '.join(opened.other_code)} than is here: "
+            "snakemake would compute what depends on it anew."
+        )
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:,.1f} MB"
+
+
 @app.command()
 def advise(
     source: Annotated[str, typer.Option(help="Source to fine-tune.")],

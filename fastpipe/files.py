@@ -19,6 +19,7 @@ __all__ = [
     "canonical_json",
     "digest",
     "flush_to_disk",
+    "json_bytes",
     "read_json",
     "refusal",
     "wait_for",
@@ -80,10 +81,15 @@ def write_bytes(path: Path, content: bytes) -> None:
             temporary.unlink(missing_ok=True)
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write readable JSON with sorted keys (the same value always gives the same bytes)."""
+def json_bytes(value: Any) -> bytes:
+    """Readable JSON with sorted keys: the same value always gives the same bytes."""
     text = json.dumps(value, sort_keys=True, indent=1, allow_nan=False)
-    write_bytes(path, (text + "\n").encode())
+    return (text + "\n").encode()
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write readable JSON with sorted keys."""
+    write_bytes(path, json_bytes(value))
 
 
 def read_json(path: Path) -> Any:

@@ -91,7 +91,9 @@ class Graph:
     def _audit(self, jobs: Iterable[Job]) -> None:
         found = audit(jobs)
         found.refuse_damage()
-        self.found.states |= found.states
+        for records, state in found.states.items():
+            if self.found.states.get(records) is not State.MISSING:
+                self.found.states[records] = state  # what one study needs, it needs in all
         for damage in found.rebuilt:
             print(f"{damage.partition(' Delete ')[0]} It is made again.", file=sys.stderr)
         stale = State.STALE in found.states.values() and not self._marked

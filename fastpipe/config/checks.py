@@ -23,6 +23,7 @@ from fastpipe.config.expansion import (
     with_rates,
 )
 from fastpipe.config.names import STAGES, Snapshot
+from fastpipe.config.packed import Packed
 from fastpipe.config.problems import nearest
 from fastpipe.config.recipe import Recipe
 from fastpipe.config.released import backbone_problem, released_problems
@@ -52,7 +53,7 @@ def cross_check(config: Config, broken: set[Key]) -> Found:
     their own; references to them are not reported as missing.
     """
     yield from _same_name_but_for_case(config)
-    elsewhere = _of_other_scales(config)
+    elsewhere = {*_of_other_scales(config), *Packed.read().listings}
     for name, dataset in config.datasets.items():
         if 2 * dataset.margin >= dataset.size:
             message = f"a margin of {dataset.margin} px leaves nothing of {dataset.size} px"

@@ -36,10 +36,11 @@ from fastpipe.config.names import (
     snapshot_folder,
     study_folder,
 )
+from fastpipe.config.packed import Packed
 from fastpipe.config.source import Pretraining, Source
 from fastpipe.files import canonical_json
 
-__all__ = ["Job", "Plan"]
+__all__ = ["Job", "Plan", "stage_code"]
 
 Spec = dict[str, Any]
 
@@ -108,13 +109,14 @@ class Plan:
     def __init__(self, config: Config):
         self.config = config
         self.targets = study_targets(config)
+        self.packed = Packed.read()
         self._made: dict[tuple, Any] = {}
 
     # --- data ------------------------------------------------------------------------------
 
     @_once
     def prepare(self, dataset: str) -> Job:
-        folder, code = dataset_folder(dataset), _stage_code("prepare")
+        folder, code = dataset_folder(dataset), stage_code("prepare")
         spec = {"dataset": dataset, **self.config.datasets[dataset].model_dump(mode="json")}
         identities = tuple(
             (f"prepare-{split}.json", self._split(dataset, split)) for split in SPLITS
@@ -125,15 +127,16 @@ class Plan:
     def _split(self, dataset: str, split: str) -> str:
         """Identity of one split: a change that concerns only the test split leaves the others."""
         spec = self.config.datasets[dataset].model_dump(mode="json")
-        found = self._listings(dataset)
+        found = self.listings(dataset)
         if split != "test":
             spec = {key: value for key, value in spec.items() if key not in _TEST_ONLY}
             found = {key: value for key, value in found.items() if key != "test"}
-        return _hash(split, canonical_json(spec), canonical_json(found), _stage_code("prepare"))
+        return _hash(split, canonical_json(spec), canonical_json(found), stage_code("prepare"))
 
     @_once
-    def _listings(self, dataset: str) -> dict[str, str]:
-        return listings(self.config.datasets[dataset])
+    def listings(self, dataset: str) -> dict[str, str]:
+        """What lies in the dataset's folder of images; if it has none here, what a pack says."""
+        return listings(self.config.datasets[dataset]) or self.packed.listings.get(dataset, {})
 
     def _split_inputs(self, dataset: str, *splits: str) -> dict[Path, str]:
         return {
@@ -167,16 +170,23 @@ class Plan:
 
     def _released(self, snapshot: Snapshot, source: Source) -> Job:
         released = ("dataset", "library", "weights", "mean", "std", "sha256")
-        file = source.file
         spec = {
             "source": snapshot.source,
             "epoch": float(snapshot.epoch),
             **source.model_dump(mode="json", include={"backbone", *released}),
             "channels": source_channels(self.config, source),
-            "content": content_digest(file) if file and file.is_file() else None,
+            "content": self.content(snapshot.source),
         }
         inputs = self._split_inputs(source.dataset, "train") if source.dataset else {}
         return self._job("pretrain", snapshot_folder(snapshot), spec, inputs, code="released")
+
+    @_once
+    def content(self, source: str) -> str | None:
+        """Digest of a source's file of weights; if it is not here, what a pack says."""
+        file = self.config.sources[source].file
+        if file and file.is_file():
+            return content_digest(file)
+        return self.packed.contents.get(source)
 
     def origin(self, source: str) -> Snapshot | None:
         """The other source's snapshot that a source starts from."""
@@ -350,10 +360,10 @@ class Plan:
     def datasets(self, target: str) -> list[str]:
         """Datasets fine-tuned on and those of the sources."""
         needed = [runs.target for runs in self.runs(target)]
-        needed += [self.config.sources[part.source].dataset for part in self._trained(target)]
+        needed += [self.config.sources[part.source].dataset for part in self.trained(target)]
         return list(dict.fromkeys(name for name in needed if name is not None))
 
-    def _trained(self, target: str) -> list[Snapshot]:
+    def trained(self, target: str) -> list[Snapshot]:
         """Snapshots of runs and of extractors, with all that they continue from, those first."""
         needed = [*self.snapshots(target), *(e for *_, e in self.comparisons(target))]
         chains = [part for s in dict.fromkeys(needed) for part in self.snapshots_for(s)]
@@ -376,7 +386,7 @@ class Plan:
     def parts(self, target: str) -> list[Job]:
         """Every job that a study needs before `collect`, inputs before their users."""
         datasets = [self.prepare(name) for name in self.datasets(target)]
-        sources = [self.pretrain(snapshot) for snapshot in self._trained(target)]
+        sources = [self.pretrain(snapshot) for snapshot in self.trained(target)]
         pairs, comparisons = self.pairs(target), self.comparisons(target)
         seen = {
             (extractor, dataset)
@@ -482,7 +492,7 @@ class Plan:
     ) -> Job:
         """A job with one record; `code` is the module of its stage, if not named after it."""
         text, upstream = canonical_json(spec), _hash(*inputs.values())
-        code = _stage_code(code or stage)
+        code = stage_code(code or stage)
         identity = (f"{stage}.json", _hash(stage, text, code, upstream))
         return Job(stage, folder, text, code, upstream, tuple(inputs), (identity,))
 
@@ -522,7 +532,8 @@ def _most_seeds(runs: list[Runs]) -> dict[tuple, int]:
 
 
 @functools.cache
-def _stage_code(stage: str) -> str:
+def stage_code(stage: str) -> str:
+    """Fingerprint of a stage's code."""
     return fingerprint(f"fastpipe.stages.{stage}")
 
 

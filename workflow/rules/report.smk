@@ -6,13 +6,17 @@ localrules:
     report,
 
 
+def collected(wildcards):
+    """What `collect` has to wait for."""
+    with damage_ends_it():
+        graph.look_at(wildcards.study)
+        parts = shown(graph.plan.parts(wildcards.study))
+    return [file for file in files(parts) if file.endswith((".json", ".parquet"))]
+
+
 rule collect:
     input:
-        lambda w: [
-            f
-            for f in files(graph.plan.parts(w.study))
-            if f.endswith((".json", ".parquet"))
-        ],
+        collected,
         stale=stale("collect"),
     output:
         database="results/studies/{study}/study.duckdb",
