@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -118,6 +118,10 @@ class Estimate:
         if dataset not in self._sizes:
             self._sizes[dataset] = split_sizes(dataset, self.plan.config.datasets[dataset])
         return self._sizes[dataset]
+
+    def counted(self, dataset: str, counts: Mapping[str, int]) -> None:
+        """Take these numbers of images by split for the dataset's: its files were looked at."""
+        self._sizes[dataset] = Sizes(**counts)
 
     def images(self, job: Job) -> int | None:
         """Images that a job passes through the network (or decodes); None if not known yet."""
