@@ -161,7 +161,10 @@ def _look(dataset: Dataset, root: Path, files: Files, seconds: float) -> list[_L
     paths = [path for classes in files.values() for own in classes.values() for path in own]
     random.Random(0).shuffle(paths)
     end, looks = time.monotonic() + seconds, []
-    with progress(f"look at {printable(str(root))}", len(paths)) as advance, ThreadPoolExecutor() as pool:
+    with (
+        progress(f"look at {printable(str(root))}", len(paths)) as advance,
+        ThreadPoolExecutor() as pool,
+    ):
 
         def one(path: Path) -> _Look | None:
             return _open(path, root, dataset.channels) if time.monotonic() < end else None
