@@ -20,7 +20,7 @@ from fastpipe.config.plan import Job, Plan
 from fastpipe.config.problems import nearest
 from fastpipe.cores import cores
 from fastpipe.durations import duration
-from fastpipe.errors import UserError
+from fastpipe.errors import UserError, printable
 from fastpipe.estimate import GPU_STAGES, Estimate
 
 if TYPE_CHECKING:
@@ -56,6 +56,15 @@ def print_plan(plan: Plan, study: str | None, console: Console | None = None) ->
     found = audit(jobs)
     found.refuse_damage()
     estimate = Estimate(plan)
+    unprepared = {
+        dataset: plan.config.datasets[dataset]
+        for dataset in dict.fromkeys(d for study in names for d in plan.datasets(study))
+        if found.state(plan.prepare(dataset)) is not State.CURRENT
+    }
+    inspections = _inspections(unprepared)
+    for dataset, one in inspections.items():
+        if one.counts:
+            estimate.counted(dataset, one.counts)
     console.print(_datasets(plan, estimate, names, found))
     console.print(_sources(plan, names, found))
     for name in names:
@@ -63,12 +72,7 @@ def print_plan(plan: Plan, study: str | None, console: Console | None = None) ->
             console.print(_arms(plan, name, found, narrow=console.width < _WIDE))
     console.print(_stages(jobs, estimate, found))
     console.print()
-    unprepared = {
-        dataset: plan.config.datasets[dataset]
-        for dataset in dict.fromkeys(d for study in names for d in plan.datasets(study))
-        if found.state(plan.prepare(dataset)) is not State.CURRENT
-    }
-    stops = _print_folders(unprepared, console)
+    stops = _print_folders(inspections, console)
     # Asked about everything, folders that only other scales need may be on other machines.
     stops += _lost(unprepared) if study else []
     console.print(_outlook(jobs, estimate, found))
@@ -96,12 +100,11 @@ def folder_lines(config: Config | None) -> list[str]:
     ]
 
 
-def _print_folders(datasets: Mapping[str, Dataset], console: Console) -> list[str]:
+def _print_folders(inspections: "Mapping[str, Inspection]", console: Console) -> list[str]:
     """Print what does not stop; return the lines that do."""
-    inspections = _inspections(datasets)
     for name, one in inspections.items():
         for line in _lines(name, one.notes):
-            console.print(line, markup=False, highlight=False, soft_wrap=True)
+            console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
     if any(one.notes for one in inspections.values()):
         console.print()
     return [line for name, one in inspections.items() for line in _lines(name, one.stops)]

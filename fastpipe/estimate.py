@@ -60,6 +60,10 @@ class Estimate:
             self._sizes[dataset] = split_sizes(dataset, self.plan.config.datasets[dataset])
         return self._sizes[dataset]
 
+    def counted(self, dataset: str, counts: Mapping[str, int]) -> None:
+        """Take these numbers of images by split for the dataset's: its files were looked at."""
+        self._sizes[dataset] = Sizes(**counts)
+
     def images(self, job: Job) -> int | None:
         """Images that a job passes through the network (or decodes); None if not known yet."""
         work = self._look_at(job).work

@@ -24,8 +24,10 @@ from fastpipe.config.folders import (
     split_files,
 )
 from fastpipe.config.image_files import image_files, split_folders
+from fastpipe.data.preparation import choose
+from fastpipe.data.providers.from_folder import provide_folder
 from fastpipe.data.providers.images import UnreadableError, converted, open_image
-from fastpipe.errors import UserError
+from fastpipe.errors import UserError, printable
 from fastpipe.progress import Progress
 
 __all__ = ["SECONDS", "Inspection", "inspect"]
@@ -51,6 +53,8 @@ class Inspection:
     """What `prepare` would refuse."""
     notes: list[str] = field(default_factory=list)
     """What does not stop it."""
+    counts: dict[str, int] | None = None
+    """Images of each split, without those that cannot be read; None if `prepare` would refuse."""
 
 
 def inspect(dataset: Dataset, seconds: float = SECONDS) -> Inspection | None:
@@ -67,6 +71,7 @@ def inspect(dataset: Dataset, seconds: float = SECONDS) -> Inspection | None:
     found.notes += _sizes_of_classes(dataset, files)
     found.notes += _other_files(root)
     looks = _look(dataset, root, files, seconds)
+    found.counts = _counts(dataset, looks)
     found.stops += _unreadable(dataset, looks) if not dataset.skip_corrupt else []
     found.notes += _unreadable(dataset, looks) if dataset.skip_corrupt else []
     found.notes += [*_kinds(dataset, looks), *_shapes(dataset, looks), *_partial(looks, files)]
@@ -156,7 +161,7 @@ def _look(dataset: Dataset, root: Path, files: Files, seconds: float) -> list[_L
     paths = [path for classes in files.values() for own in classes.values() for path in own]
     random.Random(0).shuffle(paths)
     end, looks = time.monotonic() + seconds, []
-    progress = Progress(f"look at {root}", len(paths), "images")
+    progress = Progress(f"look at {printable(str(root))}", len(paths), "images")
     with progress, ThreadPoolExecutor() as pool:
 
         def one(path: Path) -> _Look | None:
@@ -209,6 +214,18 @@ _TREATMENT = {
     "16-bit grey": "brought to 8 bits",
     "palette": "expanded",
 }
+
+
+def _counts(dataset: Dataset, looks: Iterable[_Look]) -> dict[str, int] | None:
+    broken = {look.name for look in looks if look.problem}
+    try:
+        splits = choose(dataset, provide_folder(dataset.providers[0], {}))[1]
+    except UserError:
+        return None
+    return {
+        split: sum(chosen.pictures.source(i) not in broken for i in chosen.indices.tolist())
+        for split, chosen in splits.items()
+    }
 
 
 def _kinds(dataset: Dataset, looks: Iterable[_Look]) -> Iterator[str]:

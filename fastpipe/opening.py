@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 from fastpipe.config.packed import PACKED
 from fastpipe.errors import UserError
-from fastpipe.files import flush_to_disk, no_space_is_a_user_error
+from fastpipe.files import flush_to_disk, writing
 from fastpipe.packing import Summary, code_now, signed
 
 __all__ = ["open_study"]
@@ -35,7 +35,7 @@ def open_study(pack: Path, folder: Path) -> Summary:
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise UserError(f"{folder} is there and not empty. Name a new folder.")
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
-    with no_space_is_a_user_error(folder), _as_user_error(pack), pack.open("rb") as file:
+    with writing(folder), _as_user_error(pack), pack.open("rb") as file:
         temporary.mkdir(parents=True)
         try:
             with tarfile.open(fileobj=file, mode="r:") as tar:

@@ -27,7 +27,7 @@ from fastpipe.files import (
     digest,
     flush_to_disk,
     json_bytes,
-    no_space_is_a_user_error,
+    writing,
 )
 from fastpipe.integrity import read_record
 
@@ -215,7 +215,7 @@ class _Hashing(io.RawIOBase):
 def _replacing(out: Path) -> Iterator[BinaryIO]:
     """A file that gets its name when it is complete."""
     temporary = out.with_name(f".{out.name}.{os.getpid()}")
-    with no_space_is_a_user_error(out):
+    with writing(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         try:
             with temporary.open("wb") as file:

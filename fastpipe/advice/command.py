@@ -17,7 +17,7 @@ from fastpipe.config.names import RESULTS, Snapshot
 from fastpipe.config.plan import Plan
 from fastpipe.config.problems import nearest as nearest_name
 from fastpipe.config.recipe import Recipe
-from fastpipe.errors import UserError
+from fastpipe.errors import UserError, printable
 from fastpipe.files import write_bytes, write_json
 from fastpipe.reporting.drawing.transferability import SCORES
 
@@ -115,17 +115,17 @@ def give_advice(
         print(f"{name} is a target of {known.study} itself: it is left out of what is known.")
         known = known.without(name)
     prepared = preparation(config, name, source if images is not None else None)
-    print(prepared)
+    print(printable(prepared))
     measured = _measured(Plan(config), known, name, of_folder=images is not None)
     advice = make_advice(known, name, str(images or name), prepared, measured)
-    print("\n" + _text(advice))
+    print("\n" + printable(_text(advice)))
     folder = out or RESULTS / "advice" / name
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "advice.json", _tidy(asdict(advice) | {"yaml": advice.recipe_yaml}))
     from fastpipe.advice.page import advice_page  # altair takes its time
 
     write_bytes(folder / "advice.html", advice_page(advice, known).encode())
-    print(f"\nWritten to {folder / 'advice.json'} and {folder / 'advice.html'}.")
+    print(printable(f"\nWritten to {folder / 'advice.json'} and {folder / 'advice.html'}."))
 
 
 def _measured(plan: Plan, known: Knowledge, name: str, *, of_folder: bool) -> Measured:

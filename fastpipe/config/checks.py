@@ -84,8 +84,8 @@ def exhibit_id(module: str) -> str:
 
 
 def _missing(config: Config, broken: set[Key], section: str, name: str) -> str | None:
-    known = getattr(config, section)
-    if name in known or (section,) in broken or (section, name) in broken:
+    known = {*getattr(config, section), *(key[1] for key in broken if key[:-1] == (section,))}
+    if name in known or (section,) in broken:
         return None
     return f"there is no entry {name!r} in {section}; {nearest(name, known)}"
 

@@ -116,3 +116,7 @@ class Dataset(Model):
 
     skip_corrupt: bool = False
     """Leave out unreadable images and count them on the card, instead of stopping."""
+
+    strict: bool = False
+    """Stop if the same pixels lie in two splits, or have two labels, instead of counting them on
+    the card and in the report."""

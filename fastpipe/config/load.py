@@ -1,5 +1,8 @@
 """From YAML files to one validated configuration, or one error that lists every problem."""
 
+import copy
+import functools
+import operator
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ from fastpipe.config.config import SECTIONS, Config
 from fastpipe.config.explanations import BAD_NAME, explain
 from fastpipe.config.model import Name
 from fastpipe.config.problems import ConfigurationError, Place, Problem, nearest
+from fastpipe.config.study import Study
 from fastpipe.config.yaml_text import KeyPath, read_yaml
 
 __all__ = ["load", "yaml_files"]
@@ -47,13 +51,20 @@ def load(paths: Iterable[Path | Sequence[Path]]) -> Config:
         for path in entry:
             files.add(path, beside)
     config = Config(**{name: _section(files, name, model) for name, model in SECTIONS.items()})
-    if all(problem.key for problem in files.problems):
-        broken = {problem.key[:2] for problem in files.problems}
-        for key, message in cross_check(config, broken):
+    broken = {problem.key[:2] for problem in files.problems if problem.key}
+    if any(not problem.key for problem in files.problems):
+        broken |= {(section,) for section in SECTIONS}  # what a whole file holds is not known
+    for key, message in cross_check(config, broken):
+        if not _follows_from(broken, key):
             files.problem(key, message)
     if files.problems:
         raise ConfigurationError(files.problems, config)
     return config
+
+
+def _follows_from(broken: set[KeyPath], key: KeyPath) -> bool:
+    """Whether a cross-check may only say again that something of a broken entry is not there."""
+    return len(key) <= 2 and bool({key, key[:1]} & broken)
 
 
 class _Files:
@@ -143,4 +154,19 @@ def _validate(files: _Files, key: KeyPath, model: type[BaseModel], entry: Any) -
     except ValidationError as error:
         for below, message in explain(error, model):
             files.problem((*key, *below), message)
-        return None
+        return _without_unknown_keys(entry, error) if model is Study else None
+
+
+def _without_unknown_keys(entry: Any, error: ValidationError) -> Study | None:
+    """A study that is valid but for unknown keys, without them, so that the rest is checked."""
+    entry = copy.deepcopy(entry)
+    for detail in error.errors(include_url=False):
+        if detail["type"] != "extra_forbidden":
+            return None
+        *above, key = detail["loc"]
+        try:
+            place = functools.reduce(operator.getitem, above, entry)
+            del place[key]
+        except (LookupError, TypeError):  # pydantic's path also names members of unions
+            return None
+    return Study.model_validate_json(to_json(entry, inf_nan_mode="constants"))

@@ -86,7 +86,10 @@ def load_split(folder: Path, split: str) -> Split:
 
 def _load(path: Path, mmap_mode: str | None = None) -> np.ndarray:
     try:
-        return np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
+        array = np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
+        if not isinstance(array, np.ndarray):
+            raise ValueError("an archive, no array")
+        return array
     except FileNotFoundError:
         raise UserError(f"{path} is missing. Run snakemake again to rebuild it.") from None
     except (ValueError, EOFError) as error:

@@ -28,10 +28,20 @@ from fastpipe.data.splits import shuffled_classes
 from fastpipe.errors import UserError
 from fastpipe.files import writing
 
-__all__ = ["Chosen", "Written", "card", "choose", "refuse_unreadable", "write_split"]
+__all__ = [
+    "Chosen",
+    "Written",
+    "card",
+    "choose",
+    "refuse_repeated",
+    "refuse_unreadable",
+    "write_split",
+]
 
 SplitName = Literal["train", "val", "test"]
 _BLOCK_BYTES = 1 << 20
+_NAMED = 20
+"""So many repeated images are named."""
 
 
 @dataclass(frozen=True)
@@ -59,12 +69,13 @@ def choose(options: Dataset, provided: Provided) -> tuple[list[str], dict[SplitN
     classes = _classes(options, provided)
     train = _by_class(options, provided, provided.train, classes, "train")
     if provided.test is None:
-        _need(train, classes, 3, "one each for train, val and test")
+        _refuse_lacking(provided, classes, {"train": train})
         held = apportion([len(group) for group in train], options.test)
         test = [group[:count] for group, count in zip(train, held, strict=True)]
         train = [group[count:] for group, count in zip(train, held, strict=True)]
     else:
         test = _by_class(options, provided, provided.test, classes, "test")
+        _refuse_lacking(provided, classes, {"train": train, "test": test})
     train = [group[: options.train_per_class] for group in train]
     test = [group[: options.test_per_class] for group in test]
     held = _held_for_validation(options, train, classes)
@@ -83,7 +94,7 @@ def _held_for_validation(
     """How many images of each class are held out for validation; each keeps one to train on."""
     exact = options.validation_per_class
     if exact is None:
-        _need(train, classes, 2, "one for train and one for val, which would be empty")
+        _need(train, classes, 2, _WITHOUT_VAL)
         return apportion([len(group) for group in train], options.validation)
     _need(train, classes, exact + 1, f"{exact} for val (validation_per_class) and one for train")
     return [exact] * len(train)
@@ -112,7 +123,7 @@ def _classes(options: Dataset, provided: Provided) -> list[str]:
 def _by_class(
     options: Dataset, provided: Provided, pictures: Pictures, classes: Sequence[str], split: str
 ) -> list[np.ndarray]:
-    """Positions of each class's pictures, shuffled; no class is empty."""
+    """Positions of each class's pictures, shuffled."""
     outside = np.flatnonzero((pictures.labels < 0) | (pictures.labels >= len(provided.classes)))
     if len(outside):
         first = outside[0]
@@ -122,27 +133,50 @@ def _by_class(
         )
     groups = shuffled_classes(pictures.labels, provided.classes, options.seed, split)
     by_name = dict(zip(provided.classes, groups, strict=True))
-    chosen = [by_name[name] for name in classes]
-    empty = [name for name, group in zip(classes, chosen, strict=True) if not len(group)]
-    if empty:
-        raise UserError(
-            f"no image in {split} of class {', '.join(map(repr, empty))}. "
-            f"Add images, or leave the class out with `without_classes`.{_left_out(provided)}"
-        )
-    return chosen
+    return [by_name[name] for name in classes]
+
+
+def _refuse_lacking(
+    provided: Provided, classes: Sequence[str], splits: Mapping[str, Sequence[np.ndarray]]
+) -> None:
+    """Raises UserError naming every class that is empty in a split, or too small to be divided."""
+    problems = []
+    for split, groups in splits.items():
+        empty = [name for name, group in zip(classes, groups, strict=True) if not len(group)]
+        if empty:
+            problems.append(f"no image in {split} of class {', '.join(map(repr, empty))}")
+    least, why = (2, _WITHOUT_VAL) if "test" in splits else (3, "one each for train, val and test")
+    filled = {
+        name: group for name, group in zip(classes, splits["train"], strict=True) if len(group)
+    }
+    problems += _too_small(list(filled.values()), list(filled), least, why)
+    _refuse(problems, _left_out(provided))
+
+
+_WITHOUT_VAL = "one for train and one for val, which would be empty"
 
 
 def _need(groups: Sequence[np.ndarray], classes: Sequence[str], least: int, why: str) -> None:
+    _refuse(_too_small(groups, classes, least, why))
+
+
+def _too_small(
+    groups: Sequence[np.ndarray], classes: Sequence[str], least: int, why: str
+) -> list[str]:
     few = [
         f"{name!r} has {len(group)}"
         for name, group in zip(classes, groups, strict=True)
         if len(group) < least
     ]
-    if few:
-        raise UserError(
-            f"too few training images: class {', class '.join(few)}; at least {least} are needed, "
-            f"{why}. Add images, or leave the class out with `without_classes`."
-        )
+    listed = ", class ".join(few)
+    needed = f"at least {least} are needed, {why}"
+    return [f"too few training images: class {listed}; {needed}"] if few else []
+
+
+def _refuse(problems: Sequence[str], hint: str = "") -> None:
+    if problems:
+        remedy = "Add images, or leave the class out with `without_classes`."
+        raise UserError(f"{'; '.join(problems)}. {remedy}{hint}")
 
 
 def _left_out(provided: Provided) -> str:
@@ -165,6 +199,8 @@ class Written:
     labels: list[int] = field(default_factory=list)
     fingerprints: list[bytes] = field(default_factory=list)
     """A hash of the pixels of each image kept."""
+    source: Callable[[int], str] = str
+    """Where the image kept at a position comes from."""
     unreadable: list[Failure] = field(default_factory=list)
     histogram: np.ndarray | None = None
     """int64 (C, 256): how often each value occurs in each channel."""
@@ -203,7 +239,8 @@ def write_split(
         advance: told how many pictures are done.
         threads: decoding threads, default one per core; their number changes no byte.
     """
-    written = Written()
+    kept_indices: list[int] = []
+    written = Written(source=lambda position: chosen.pictures.source(kept_indices[position]))
     view = options.size if whole else options.view or options.size
     shape = (view, view, options.channels)
     with writing(images, len(chosen.indices) * math.prod(shape)), images.open("wb") as file:
@@ -211,6 +248,7 @@ def write_split(
         for first, block in _decoded(chosen, options, view, threads or _cores()):
             file.write(block.pixels.data)
             _note(written, chosen, first, block)
+            kept_indices += chosen.indices[first + block.kept].tolist()
             advance(block.asked)
         kept = len(written.labels)
         file.seek(0)
@@ -364,6 +402,29 @@ def card(
         "other_files": provided.other_files,
         "other_files_count": sum(provided.other_files.values()),
     } | _duplicates(written)
+
+
+def refuse_repeated(written: Mapping[SplitName, Written], classes: Sequence[str]) -> None:
+    """Raises UserError naming images whose exact pixels lie in two splits, or have two labels."""
+    seen: dict[bytes, tuple[SplitName, int, int]] = {}
+    repeated = []
+    for split, notes in written.items():
+        for position, mark in enumerate(notes.fingerprints):
+            other, where, label = seen.setdefault(mark, (split, position, notes.labels[position]))
+            if other != split or label != notes.labels[position]:
+                repeated.append(
+                    f"  {notes.source(position)!r} ({split}, class "
+                    f"{classes[notes.labels[position]]!r}) is also "
+                    f"{written[other].source(where)!r} ({other}, class {classes[label]!r})"
+                )
+    if repeated:
+        more = f"\n  and {len(repeated) - _NAMED} more" if len(repeated) > _NAMED else ""
+        listed = "\n".join(repeated[:_NAMED]) + more
+        raise UserError(
+            f"{len(repeated)} images repeat the pixels of another of another split or class, which "
+            f"`strict: true` does not allow:\n{listed}\n"
+            "Remove them from one of the two, or drop `strict` to have them counted."
+        )
 
 
 def _duplicates(written: Mapping[SplitName, Written]) -> dict[str, Any]:

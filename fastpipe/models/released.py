@@ -64,12 +64,29 @@ def read_state(path: Path) -> State:
         raise UserError(
             f"{path} holds no state dict but {_kind(content)}. Save model.state_dict() instead."
         )
-    others = [f"{key} is {_kind(v)}" for key, v in content.items() if not isinstance(v, Tensor)]
+    others = [f"{key!s} is {_entry(v)}" for key, v in content.items() if not _is_plain(key, v)]
     if others:
         raise UserError(
-            f"{path} holds more than tensors: {_first(others)}. Save model.state_dict() alone."
+            f"{path} holds more than tensors by name: {_first(others)}. Save model.state_dict() "
+            "alone."
         )
     return _without_module_prefix(content)
+
+
+def _is_plain(key: Any, value: Any) -> bool:
+    """Whether this is a name and numbers that can be copied into a network."""
+    return (
+        isinstance(key, str)
+        and isinstance(value, Tensor)
+        and (value.layout, value.device.type) == (torch.strided, "cpu")
+        and not (value.is_complex() or value.is_quantized or value.is_nested)
+    )
+
+
+def _entry(value: Any) -> str:
+    if not isinstance(value, Tensor):
+        return _kind(value)
+    return f"a Tensor of {value.layout}, {value.dtype} on {value.device}"
 
 
 def _kind(value: Any) -> str:
@@ -83,13 +100,14 @@ def _unpickled(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise UserError(f"cannot read the weights {path}: {error.strerror or error}.") from None
-    except pickle.UnpicklingError:  # torch's own words advise to run the code in the file
-        raise UserError(
-            f"{path} holds more than tensors, or is damaged; nothing in it was executed. Save "
-            "model.state_dict() alone where you trust it, best as safetensors."
-        ) from None
     except Exception as error:  # of zip archives, of end of file, of what torch makes of garbage
         reason = str(error).partition("\n")[0]
+        # torch's own words advise to run the code in the file.
+        if isinstance(error, pickle.UnpicklingError) or "weights_only" in reason:
+            raise UserError(
+                f"{path} holds more than tensors, or is damaged; nothing in it was executed. Save "
+                "model.state_dict() alone where you trust it, best as safetensors."
+            ) from None
         raise UserError(
             f"{path} is no file of weights that torch can read ({type(error).__name__}: {reason}). "
             "Give a state dict written by torch.save, or a .safetensors file."
@@ -97,6 +115,8 @@ def _unpickled(path: Path) -> Any:
 
 
 def _without_module_prefix(state: State) -> State:
+    if not isinstance(getattr(state, "_metadata", None), Mapping | None):
+        state = OrderedDict(state)  # which has none
     prefix = "module."
     if not all(name.startswith(prefix) for name in state):
         return state

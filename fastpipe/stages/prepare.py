@@ -21,11 +21,11 @@ class PrepareSpec(Dataset):
 def part_specs(spec: PrepareSpec) -> dict[str, dict[str, Any]]:
     """What each split's record says was asked for.
 
-    `test_per_class` moves no image of train or val, so their records do not mention it: another
-    number of test images changes neither record, and nothing is trained again.
+    `test_per_class` and `strict` move no image of train or val, so their records do not mention
+    them: another number of test images changes neither record, and nothing is trained again.
     """
     whole = spec.model_dump(mode="json")
-    fitted = {key: value for key, value in whole.items() if key != "test_per_class"}
+    fitted = {key: whole[key] for key in whole if key not in ("test_per_class", "strict")}
     return {"train": fitted, "val": fitted, "test": whole}
 
 
@@ -46,8 +46,8 @@ def prepare(
         identity: by split, hash of everything declared that determines it; goes into its record.
 
     Raises:
-        UserError: no provider can serve, images cannot be read, or the classes and splits asked
-            for cannot be had; names what and where.
+        UserError: no provider can serve, images cannot be read, the classes and splits asked for
+            cannot be had, or (`strict`) images repeat; names what and where.
     """
     parts = {
         split: Part(
@@ -65,7 +65,13 @@ def prepare(
 
 def _prepare(spec: PrepareSpec, job: Job, downloads: Path) -> None:
     # Imported late: whoever only wants the spec's model is spared torch.
-    from fastpipe.data.preparation import card, choose, refuse_unreadable, write_split
+    from fastpipe.data.preparation import (
+        card,
+        choose,
+        refuse_repeated,
+        refuse_unreadable,
+        write_split,
+    )
     from fastpipe.data.providers.serve import describe, serve
 
     provider, provided = serve(spec.providers, spec.sha256, downloads)
@@ -84,6 +90,8 @@ def _prepare(spec: PrepareSpec, job: Job, downloads: Path) -> None:
             for split, chosen in splits.items()
         }
     refuse_unreadable(written, classes, skip=spec.skip_corrupt)
+    if spec.strict:
+        refuse_repeated(written, classes)
     facts = card(spec.dataset, spec, describe(provider), provided, classes, written)
     write_json(job.output("card.json"), facts)
     _state_facts(job, facts)

@@ -156,7 +156,36 @@ def test_all_problems_are_told_at_once_each_at_the_file_that_wrote_the_value(
         "2.yaml:2:23: sources.net.epochs: must be greater than or equal to 0; found -1",
         "3.yaml:1:17: recipes.new.batch_size: must be greater than or equal to 2; found 1",
         "3.yaml:2:18: studies.demo.titel: unknown key; did you mean 'title'?",
+        "3.yaml:2:43: studies.demo.arms.first.recipe: there is no entry 'fats' in recipes; "
+        "did you mean 'fast'?",
     ]
+
+
+@pytest.mark.fault(26)
+def test_unknown_keys_of_a_study_hide_nothing_else_in_it(problems: Problems) -> None:
+    assert problems(
+        "studies: {demo: {titel: T, claims: [A99], arms: {first: {rol: fast, targets: [nar]}}}}",
+        "studies: {new: {title: T, armz: {first: {}}}}",
+    ) == [
+        "1.yaml:1:18: studies.demo.titel: unknown key; did you mean 'title'?",
+        "1.yaml:1:37: studies.demo.claims.0: unknown claim 'A99'; did you mean 'A9'?",
+        "1.yaml:1:58: studies.demo.arms.first.rol: unknown key; did you mean 'role'?",
+        "1.yaml:1:79: studies.demo.arms.first.targets.0: there is no entry 'nar' in datasets; "
+        "did you mean 'near'?",
+        "2.yaml:1:27: studies.new.armz: unknown key; did you mean 'arms'?",
+    ]
+
+
+@pytest.mark.fault(26)
+def test_an_unreadable_file_hides_no_problem_of_the_others(problems: Problems) -> None:
+    first, second, third = problems(
+        "recipes:\n\tnew: {}",
+        "datasets: {near: {margin: 14}}",
+        "studies: {demo: {claims: [A77], arms: {first: {recipe: new}}}}",
+    )
+    assert "is not valid YAML" in first
+    assert "a margin of 14 px leaves nothing" in second
+    assert "unknown claim 'A77'" in third
 
 
 def test_problems_within_and_between_entries_are_told_together(problems: Problems) -> None:

@@ -211,7 +211,10 @@ class Evil:
         (Evil(), "holds more than tensors, or is damaged; nothing in it was executed"),
         ({"state_dict": STATE, "args": argparse.Namespace(lr=1)}, "nothing in it was executed"),
         (nn.Linear(2, 2), "nothing in it was executed"),
-        ({"a": torch.zeros(1), "b": 3, "c": "x"}, "more than tensors: b is a int, c is a str. S"),
+        (
+            {"a": torch.zeros(1), "b": 3, "c": "x"},
+            "more than tensors by name: b is a int, c is a str. S",
+        ),
         ([torch.zeros(1)], "holds no state dict but a list"),
         ({"state_dict": {}}, "holds no state dict but an empty dict"),
         (torch.zeros(3), "holds no state dict but a Tensor"),

@@ -85,7 +85,7 @@ def test_records_name_what_was_asked_for():
     parts = part_specs(spec)
     assert parts["test"] == spec.model_dump(mode="json")
     for split in ("train", "val"):
-        assert set(parts["test"]) - set(parts[split]) == {"test_per_class"}
+        assert set(parts["test"]) - set(parts[split]) == {"test_per_class", "strict"}
 
 
 def test_any_other_option_changes_the_training_record():

@@ -182,7 +182,10 @@ def _licence(files: Sequence[Path]) -> str | None:
     """What the package says of itself: npm's `license`, or the first of Debian's `copyright`."""
     for path in files:
         if path.name == "package.json" and path.parent.name == "package":
-            licence = json.loads(path.read_bytes()).get("license")
+            try:
+                licence = json.loads(path.read_bytes())["license"]
+            except (ValueError, LookupError, TypeError, RecursionError):
+                return None
             return f"{licence} (of the npm package)" if isinstance(licence, str) else None
         if path.name == "copyright" and path.is_file():
             found = re.search(r"^License: *(.+)$", path.read_text(errors="replace"), re.MULTILINE)

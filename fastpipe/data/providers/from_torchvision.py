@@ -7,6 +7,7 @@ import numbers
 import re
 import socket
 import tarfile
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,9 @@ _LABELS = ("targets", "labels", "_labels", "y")
 """Attributes under which torchvision's classes keep their labels."""
 _SAMPLES = ("_samples", "samples")
 _PATIENCE_S = 60
+
+LARGEST_BYTES = 1 << 40
+"""No data set of torchvision's unpacks to more."""
 
 
 def provide_torchvision(
@@ -93,8 +97,7 @@ def _nearest(name: str, names: Sequence[str]) -> str:
 
 
 def _download(make: Callable[..., Any], root: Path) -> None:
-    with _guarded():
-        _construct(make, root, download=True)
+    _construct(make, root, download=True)
 
 
 def _construct(make: Callable[..., Any], root: Path, download: bool) -> list[Any]:
@@ -110,7 +113,8 @@ def _construct(make: Callable[..., Any], root: Path, download: bool) -> list[Any
     else:
         choices = [{}]
     try:
-        return [make(root, **options, **choice) for choice in choices]
+        with _guarded():  # some classes unpack what lies in their folder, too
+            return [make(root, **options, **choice) for choice in choices]
     except Exception as error:  # torchvision raises whatever its readers and urllib raise
         raise UnavailableError(
             f"torchvision.datasets.{make.__name__}: {type(error).__name__}: {error}"
@@ -144,20 +148,52 @@ def _joined(some: ImagePictures, more: ImagePictures) -> ImagePictures:
 
 @contextlib.contextmanager
 def _guarded() -> Iterator[None]:
-    """Downloads give up on a silent server; archives are unpacked by Python's `data` filter.
-
-    torchvision before 0.29 unpacks tar archives without any filter.
-    """
+    """Downloads give up on a silent server; archives are unpacked by `_filtered` and `_limited`."""
     timeout_before = socket.getdefaulttimeout()
-    filter_before = getattr(tarfile.TarFile, "extraction_filter", None)
-    if hasattr(tarfile, "data_filter"):  # Python 3.11.4 and later
-        tarfile.TarFile.extraction_filter = staticmethod(tarfile.data_filter)
+    tar_before, zip_before = tarfile.TarFile.extractall, zipfile.ZipFile.extractall
+    tarfile.TarFile.extractall = _filtered(tar_before)
+    zipfile.ZipFile.extractall = _limited(zip_before)
     socket.setdefaulttimeout(_PATIENCE_S)
     try:
         yield
     finally:
-        tarfile.TarFile.extraction_filter = filter_before
+        tarfile.TarFile.extractall, zipfile.ZipFile.extractall = tar_before, zip_before
         socket.setdefaulttimeout(timeout_before)
+
+
+def _filtered(extract_all: Callable[..., None]) -> Callable[..., None]:
+    """Unpack tar archives by Python's `data` filter, and no more than `LARGEST_BYTES`.
+
+    torchvision before 0.29 unpacks them without any filter.
+    """
+
+    def extractall(tar: tarfile.TarFile, path: Any = ".", members: Any = None, **_: Any) -> None:
+        total = 0
+
+        def checked(member: tarfile.TarInfo, folder: str) -> tarfile.TarInfo | None:
+            nonlocal total
+            total += member.size
+            _refuse_bomb(tar.name, total)
+            return tarfile.data_filter(member, folder)
+
+        extract_all(tar, path, members, filter=checked)
+
+    return extractall
+
+
+def _limited(extract_all: Callable[..., None]) -> Callable[..., None]:
+    """Unpack zip archives, which Python does inside the folder, of at most `LARGEST_BYTES`."""
+
+    def extractall(archive: zipfile.ZipFile, *arguments: Any, **options: Any) -> None:
+        _refuse_bomb(archive.filename, sum(info.file_size for info in archive.infolist()))
+        extract_all(archive, *arguments, **options)
+
+    return extractall
+
+
+def _refuse_bomb(archive: object, size: int) -> None:
+    if size > LARGEST_BYTES:
+        raise UnavailableError(f"{archive} unpacks to more than {LARGEST_BYTES:,} bytes")
 
 
 def _classes(dataset: Any) -> list[str] | None:

@@ -16,6 +16,8 @@ In this order:
 """
 
 import io
+import re
+import stat
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -32,6 +34,9 @@ Aspect = Literal["stretch", "keep"]
 LARGEST_PIXELS = 80_000_000
 """Images with more pixels are refused as decompression bombs before they are decoded. Pillow warns
 from 89 and refuses from 179 million on."""
+
+LARGEST_BYTES = 1 << 30
+"""Larger files are not read. It is more than `LARGEST_PIXELS` take in any format."""
 
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "PPM", "MPO", "JPEG2000", "AVIF")
 """Raster formats that are recognised by their first bytes and decoded by libraries alone: no
@@ -50,7 +55,7 @@ def open_image(path: Path) -> Image.Image:
         UserError: the file cannot be read at all (missing, no permission, I/O error).
     """
     try:
-        content = path.read_bytes()
+        content = _content(path)
     except OSError as error:
         raise UserError(
             f"cannot read {path}: {error.strerror}. Check that it may be read."
@@ -63,8 +68,28 @@ def open_image(path: Path) -> Image.Image:
         raise
     except Image.UnidentifiedImageError:
         raise UnreadableError(f"not an image (it starts with {content[:12]!r})") from None
+    except Image.DecompressionBombError as error:  # Pillow's own limit, which it meets first
+        pixels = re.search(r"\d+", str(error))
+        raise UnreadableError(_bomb(f"{int(pixels[0]):,}" if pixels else "too many")) from None
     except Exception as error:  # a decoder fed garbage may raise anything
         raise UnreadableError(f"{type(error).__name__}: {error}") from None
+
+
+def _content(path: Path) -> bytes:
+    """The bytes of a file; nothing else is opened: a pipe would wait, a device never end."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        if path.is_symlink():
+            raise UnreadableError("a link to a file that is not there") from None
+        raise
+    if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+        raise UnreadableError("a pipe, socket or device, not a file")
+    if status.st_size > LARGEST_BYTES:
+        raise UnreadableError(
+            f"a file of {status.st_size:,} bytes, more than the {LARGEST_BYTES:,} allowed"
+        )
+    return path.read_bytes()
 
 
 @cache
@@ -85,10 +110,14 @@ def _decode(content: bytes) -> Image.Image:
 def _refuse_bomb(image: Image.Image) -> None:
     width, height = image.size
     if width * height > LARGEST_PIXELS:
-        raise UnreadableError(
-            f"{width} x {height} pixels, more than the {LARGEST_PIXELS:,} allowed: "
-            "a decompression bomb, or an image to be made smaller first"
-        )
+        raise UnreadableError(_bomb(f"{width} x {height}"))
+
+
+def _bomb(size: str) -> str:
+    return (
+        f"{size} pixels, more than the {LARGEST_PIXELS:,} allowed: "
+        "a decompression bomb, or an image to be made smaller first"
+    )
 
 
 def converted(
@@ -134,12 +163,12 @@ def _eight_bit(image: Image.Image) -> Image.Image:
         raise UnreadableError(f"pixels of mode {image.mode!r} have no defined conversion to 8 bits")
     if not image.mode.startswith("I"):
         return image
-    values = np.asarray(image).astype(np.int64)
+    values = np.asarray(image)
     if values.min() < 0 or values.max() > 65535:
         raise UnreadableError(
             f"integer pixels from {values.min()} to {values.max()} exceed 16 bits"
         )
-    return Image.fromarray(((values + 128) // 257).astype(np.uint8))
+    return Image.fromarray(((values.astype(np.uint32) + 128) // 257).astype(np.uint8))
 
 
 def _in_mode(image: Image.Image, mode: str) -> Image.Image:

@@ -33,6 +33,9 @@ class Pictures(Protocol):
     labels: np.ndarray
     """int64 (n,)."""
 
+    def source(self, index: int) -> str:
+        """Where picture `index` comes from, for messages and the card."""
+
     def fill(
         self, rows: np.ndarray, indices: np.ndarray, aspect: Aspect = "stretch"
     ) -> list[Failure]:
@@ -49,6 +52,10 @@ class PixelPictures:
 
     pixels: np.ndarray
     labels: np.ndarray
+
+    def source(self, index: int) -> str:
+        """See :class:`Pictures`."""
+        return f"image {index}"
 
     def fill(
         self, rows: np.ndarray, indices: np.ndarray, aspect: Aspect = "stretch"

@@ -1,5 +1,6 @@
 """What the page says: rows and sentences for the template, as plain text."""
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -178,7 +179,25 @@ def _notes(tables: Tables, figures: Sequence[Figure], judged: bool) -> list[str]
         )
     if used:
         notes.append(f"Fine-tuned on {used}.")
-    return notes + _left_out(tables) + _not_shown(tables, figures)
+    return notes + _repeated(tables) + _left_out(tables) + _not_shown(tables, figures)
+
+
+def _repeated(tables: Tables) -> list[str]:
+    """Images that a dataset's card counts as repeated, contradictory or unreadable."""
+    notes = []
+    for row in tables.rows("FROM datasets ORDER BY rowid"):
+        card = json.loads(row["card"] or "{}")
+        shared = card.get("duplicates", {})
+        counts = {
+            "test images are also in training": shared.get("test_in_train"),
+            "test images are also in validation": shared.get("test_in_val"),
+            "validation images are also in training": shared.get("val_in_train"),
+            "images have several labels": card.get("images_with_several_labels"),
+            "files could not be read and are left out": card.get("unreadable_count"),
+        }
+        told = ", ".join(f"{number:,} {what}" for what, number in counts.items() if number)
+        notes += [f"Images of {row['dataset']} (pixel by pixel): {told}."] if told else []
+    return notes
 
 
 def _left_out(tables: Tables) -> list[str]:
