@@ -118,10 +118,15 @@ class Server:
     def start(
         self, folder: Path, jobs: Sequence[Any], environment: Mapping[str, str] | None = None
     ) -> "Attempt":
-        """Begin to run those of the jobs that are not current. One attempt at a time."""
-        pickle.dump((str(folder), list(jobs), dict(environment or {})), self._process.stdin)
+        """Begin to run those of the jobs that are not current."""
+        pid = self.ask((str(folder), list(jobs), dict(environment or {})))
+        return Attempt(self, pid, folder)
+
+    def ask(self, request: Any) -> int:
+        """A process number for a job to start; for a process number, how that process ended."""
+        pickle.dump(request, self._process.stdin)
         self._process.stdin.flush()
-        return Attempt(self._process.stdout, pickle.load(self._process.stdout), folder)
+        return pickle.load(self._process.stdout)
 
     def run(self, folder: Path, jobs: Sequence[Any], **environment: str) -> "Attempt":
         """An attempt that has ended by itself."""
@@ -137,15 +142,19 @@ class Server:
 class Attempt:
     """A child at work."""
 
-    def __init__(self, answers: Any, pid: int, folder: Path):
-        self._answers, self.pid, self.log = answers, pid, folder / "chain.log"
+    def __init__(self, server: Server, pid: int, folder: Path):
+        self._server, self.pid, self.log = server, pid, folder / "chain.log"
         self.code: int | None = None
         """How it ended: its exit code, or minus the signal that ended it."""
 
     def wait(self) -> int:
         if self.code is None:
-            self.code = pickle.load(self._answers)
+            self.code = self._server.ask(self.pid)
         return self.code
+
+    def is_running(self) -> bool:
+        """Whether it has not ended (nobody has waited for it yet)."""
+        return is_running(self.pid)
 
     def signal(self, number: int) -> None:
         """To the whole group."""
@@ -159,6 +168,14 @@ class Attempt:
     @property
     def said(self) -> str:
         return self.log.read_text() if self.log.exists() else ""
+
+
+def is_running(pid: int) -> bool:
+    """Whether there is such a process, zombies aside."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 # --- the server's side ----------------------------------------------------------------------------
@@ -180,13 +197,15 @@ def _serve() -> None:
             request = pickle.load(sys.stdin.buffer)
         except EOFError:
             return
+        if isinstance(request, int):
+            _answer(os.waitstatus_to_exitcode(os.waitpid(request, 0)[1]))
+            continue
         child = os.fork()
         if child == 0:
             _become(*request)
         with contextlib.suppress(PermissionError, ProcessLookupError):
             os.setpgid(child, child)  # before anyone kills the group
         _answer(child)
-        _answer(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 
 def _answer(value: int) -> None:

@@ -20,7 +20,7 @@ TOLD = re.compile(r"stopped by (SIG\w+) after step (\d+); run it again to go on"
 def after_steps(site, pid, count):
     """Wait until so many steps have been taken."""
     while len(site.steps()) < count:
-        assert Path(f"/proc/{pid}").exists(), "it ended too soon"
+        assert site.chain.is_running(pid), "it ended too soon"
         time.sleep(0.002)
 
 
@@ -36,18 +36,12 @@ def start_as_a_rule_does(site, job, address):
     )
 
 
-def ended_within(pid, seconds) -> bool:
-    """Whether a process is gone, or a zombie, in that time."""
+def ended_within(attempt, seconds) -> bool:
+    """Whether it ends in that time."""
     end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        try:
-            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        except OSError:
-            return True
-        if state == "Z":
-            return True
+    while attempt.is_running() and time.monotonic() < end:
         time.sleep(0.01)
-    return False
+    return not attempt.is_running()
 
 
 @pytest.mark.parametrize("grace", [30, 2, 0])
@@ -62,7 +56,7 @@ def test_preempted_training_goes_on_to_the_same_bytes(disturbed, whole, tally, s
             site, attempt.pid, tally.random.randrange(2, 60 if stage == "pretrain" else 200)
         )
         attempt.signal(number)
-        in_time = ended_within(attempt.pid, grace)
+        in_time = ended_within(attempt, grace)
         code = attempt.kill()
         assert not (site.folder / job.record).exists()
         again = site.run(job)
