@@ -10,6 +10,7 @@ PACKAGES = ["slurmdbd", "mariadb-server"]
 CONFIGURATION = """AccountingStorageType=accounting_storage/slurmdbd
 AccountingStorageHost=127.0.0.1
 AccountingStoragePort=16819
+AccountingStoragePass={folder}/run/munge.socket
 AccountingStorageEnforce=associations
 """
 """Lines of slurm.conf. A job needs an account that its user may use."""

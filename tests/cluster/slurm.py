@@ -80,7 +80,7 @@ class Slurm:
         self.folder = folder
         self.host = socket.gethostname().partition(".")[0]
         self.processes: dict[str, subprocess.Popen] = {}
-        self._lines = lines
+        self._lines = lines.format(folder=folder)
         self._before = before
         for name in ("run", "log", "state", "spool", "dev"):
             (folder / name).mkdir(parents=True)
