@@ -4,11 +4,13 @@ import fcntl
 import hashlib
 import importlib.util
 import os
+import re
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -28,6 +30,7 @@ def _module(name: str, file: Path) -> ModuleType:
 
 
 slurm = _module("cluster_slurm", HERE / "slurm.py")
+accounting = _module("cluster_accounting", HERE / "accounting.py")
 workflow = _module("cluster_workflow", HOME / "tests" / "workflow" / "conftest.py")
 WANTED = os.environ.get("CLUSTER") == "yes"
 """`make test-cluster`: it installs SLURM if that is missing, and fails if it cannot be had."""
@@ -59,13 +62,26 @@ def cluster(tmp_path_factory) -> Iterator[Any]:
 class Submitter(workflow.Site):
     """A site whose jobs go to the cluster."""
 
-    options: list[str] = field(default_factory=list)
+    profile: Path | None = None
+
+    def own_profile(self, partition: str, account: str) -> Path:
+        """As a user does: a copy of the profile with two lines edited."""
+        self.profile = self.folder / "profile"
+        shutil.copytree(self.code / "profiles" / "slurm", self.profile)
+        file = self.profile / "profile.yaml"
+        text = file.read_text()
+        for line in (partition, account):
+            key = line.partition(":")[0]
+            text, edits = re.subn(rf"# {key}: .*", line, text)
+            assert edits == 1
+        file.write_text(text)
+        return file
 
     def command(self, *arguments: str) -> list[str]:
-        profile = str(self.code / "profiles" / "slurm")
+        profile = str(self.profile or self.code / "profiles" / "slurm")
         quick = ["--latency-wait", "3", "--fastpipe-batch-wait", "3", "--retries", "0"]
         quick += ["--fastpipe-init-seconds-before-status-checks", "1"]
-        return super().command("--profile", profile, *quick, *self.options, *arguments)
+        return super().command("--profile", profile, *quick, *arguments)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -101,9 +117,15 @@ def fresh(site: workflow.Site) -> Any:
 
 
 @pytest.fixture
-def new(cluster, code, tmp_path) -> Submitter:
+def unbuilt(code, tmp_path) -> Submitter:
     """The tiny study, nothing built."""
     return fresh(Submitter(tmp_path / "site", code))
+
+
+@pytest.fixture
+def new(cluster, unbuilt) -> Submitter:
+    """The same, for the cluster without accounting."""
+    return unbuilt
 
 
 @pytest.fixture(scope="session")
@@ -195,6 +217,31 @@ def watch(cluster) -> Callable[[Submitter], Watch]:
 @pytest.fixture(name="until")
 def until_() -> Callable[..., Any]:
     return until
+
+
+@pytest.fixture
+def watch_on() -> Callable[[Any, Submitter], Watch]:
+    return lambda cluster, site: Watch(cluster, site.folder)
+
+
+@pytest.fixture(scope="module")
+def accounts(tmp_path_factory) -> Iterator[Any]:
+    """A SLURM with accounting, in which the account `ours` may be used. It takes the other's
+    ports, so its tests come first and it ends before that one starts."""
+    if not WANTED:
+        pytest.skip("it starts SLURM's daemons: make test-cluster")
+    slurm.require(install=True)
+    try:
+        if not accounting.installed():
+            slurm.apt_install(*accounting.PACKAGES)
+    except slurm.Unavailable as error:
+        pytest.skip(f"no accounting: {error}")
+    with slurm.running(
+        tmp_path_factory.mktemp("accounting"),
+        lines=accounting.CONFIGURATION,
+        before=lambda own: accounting.start(own, "ours"),
+    ) as running:
+        yield running
 
 
 @pytest.fixture

@@ -15,8 +15,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 PACKAGES = ["slurmctld", "slurmd", "slurm-client", "munge"]
 PROGRAMS = ["munged", "slurmctld", "slurmd", "sbatch"]
@@ -68,11 +69,19 @@ def apt_install(*packages: str) -> None:
 class Slurm:
     """A cluster of one node, as long as it is not stopped."""
 
-    def __init__(self, folder: Path, *, accounting: str = ""):
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        lines: str = "",
+        before: Callable[["Slurm"], None] | None = None,
+    ):
+        """`lines`: more of slurm.conf; `before`: called when munge is up, slurmctld not yet."""
         self.folder = folder
         self.host = socket.gethostname().partition(".")[0]
         self.processes: dict[str, subprocess.Popen] = {}
-        self._accounting = accounting
+        self._lines = lines.format(folder=folder)
+        self._before = before
         for name in ("run", "log", "state", "spool", "dev"):
             (folder / name).mkdir(parents=True)
         self._write_configuration()
@@ -88,26 +97,25 @@ class Slurm:
         key.chmod(0o400)
         for name in (f, f / "run", f / "log"):
             name.chmod(0o755)
-        self._run(
+        self.run(
             *("munged", "--foreground", "--force", "--num-threads=2"),
             *(f"--key-file={key}", f"--socket={f}/run/munge.socket"),
             *(f"--pid-file={f}/run/munged.pid", f"--log-file={f}/log/munged.log"),
             f"--seed-file={f}/run/munge.seed",
         )
-        self._until(lambda: (f / "run" / "munge.socket").exists(), "munged")
-        self.start_daemons()
-
-    def start_daemons(self) -> None:
-        self._run("slurmctld", "-D", "-f", f"{self.folder}/slurm.conf")
-        self._run("slurmd", "-D", "-f", f"{self.folder}/slurm.conf", "-N", self.host)
-        self._until(lambda: "idle" in self.ask("sinfo", "--noheader", "--format=%T"), "slurmctld")
+        self.until(lambda: (f / "run" / "munge.socket").exists(), "munged")
+        if self._before:
+            self._before(self)
+        self.run("slurmctld", "-D", "-f", f"{self.folder}/slurm.conf")
+        self.run("slurmd", "-D", "-f", f"{self.folder}/slurm.conf", "-N", self.host)
+        self.until(lambda: "idle" in self.ask("sinfo", "--noheader", "--format=%T"), "slurmctld")
 
     def stop(self) -> None:
         """End the jobs, then the daemons."""
         with contextlib.suppress(subprocess.SubprocessError, OSError):
             self.ask("scancel", f"--user={os.geteuid()}")
-            self._until(lambda: not self.ask("squeue", "--noheader"), "scancel")
-        for name in ("slurmd", "slurmctld", "slurmdbd", "munged"):
+            self.until(lambda: not self.ask("squeue", "--noheader"), "scancel")
+        for name in ("slurmd", "slurmctld", "slurmdbd", "mariadbd", "munged"):
             self.end(name)
         CONFIGURATION.unlink(missing_ok=True)
 
@@ -135,14 +143,18 @@ class Slurm:
         words = self.ask("scontrol", "show", "job", job, "--oneliner").split()
         return dict(word.split("=", 1) for word in words if "=" in word)
 
-    def _run(self, *command: str) -> None:
-        log = (self.folder / "log" / f"{command[0]}.out").open("wb")
-        self.processes[command[0]] = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-        )
-        log.close()
+    def run(self, *command: str, environment: dict[str, str] | None = None) -> None:
+        """Start a daemon, to be ended by :meth:`stop`."""
+        with (self.folder / "log" / f"{command[0]}.out").open("wb") as log:
+            self.processes[command[0]] = subprocess.Popen(
+                command,
+                **{"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log},
+                env=environment,
+                start_new_session=True,
+            )
 
-    def _until(self, true, name: str) -> None:
+    def until(self, true: Callable[[], object], name: str) -> None:
+        """Wait for a daemon to do something; raises RuntimeError with its log if it does not."""
         end = time.time() + PATIENCE_S
         while not true():
             if time.time() > end:
@@ -188,7 +200,7 @@ KillWait=2
 MpiDefault=none
 JobAcctGatherFrequency=1
 GresTypes=gpu
-{confinement}{self._accounting}
+{confinement}{self._lines}
 NodeName={host} NodeAddr=127.0.0.1 NodeHostname={host} CPUs=4 RealMemory=20000 Gres=gpu:1
 PartitionName=debug Nodes={host} Default=YES MaxTime=1-00:00:00 DefMemPerCPU=500 State=UP
 """
@@ -203,7 +215,7 @@ PartitionName=debug Nodes={host} Default=YES MaxTime=1-00:00:00 DefMemPerCPU=500
 
 
 @contextlib.contextmanager
-def running(folder: Path, **options: str) -> Iterator[Slurm]:
+def running(folder: Path, **options: Any) -> Iterator[Slurm]:
     """A SLURM that is stopped at the end, whatever happens."""
     slurm = Slurm(folder, **options)
     try:
