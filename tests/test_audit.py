@@ -150,3 +150,20 @@ def test_a_touched_or_copied_tree_is_current(chain: dict[str, Job]) -> None:
     found = audit(chain.values())
     assert states(found, chain) == ["current"] * 3
     assert found.damages == []
+
+
+@pytest.mark.fault(15)
+def test_damaged_databases_and_reports_are_stale_and_no_error() -> None:
+    jobs = [job("finetune"), job("collect"), job("report")]
+    for each in jobs:
+        done(each)
+    assert [audit(jobs).state(each).value for each in jobs] == ["current"] * 3
+    Path("results/collect/collect.bin").write_bytes(b"2")
+    Path("results/report/report.json").write_text("{")
+    found = audit(jobs)
+    assert [found.state(each).value for each in jobs] == ["current", "stale", "stale"]
+    assert found.damages == []
+    assert [text.split(" is damaged")[0] for text in found.rebuilt] == [
+        "results/collect/collect.bin",
+        "results/report/report.json",
+    ]

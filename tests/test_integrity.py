@@ -8,7 +8,7 @@ import pytest
 from fastpipe import integrity
 from fastpipe.errors import UserError
 from fastpipe.files import digest
-from fastpipe.integrity import read_record, remember, verify
+from fastpipe.integrity import read_record, remember, sealed, verify
 
 NAMES = ["a.bin", "states/b.bin"]
 
@@ -67,6 +67,7 @@ def test_what_a_stage_has_just_written_is_not_hashed_again(record: Path, hashed:
     assert hashed == []
 
 
+@pytest.mark.fault(12)
 @pytest.mark.parametrize("known", [False, True])
 @pytest.mark.parametrize("bit", [0, 1, 399, 5 * 8 * 100 - 1])
 def test_a_flipped_bit_is_found_even_with_the_times_of_before(
@@ -131,6 +132,7 @@ def test_a_folder_in_the_place_of_a_file_is_named(record: Path) -> None:
         verify(record)
 
 
+@pytest.mark.fault(13)
 def test_a_truncated_or_empty_file_is_damaged(record: Path) -> None:
     for size in (99, 0):
         os.truncate(record.parent / "a.bin", size)
@@ -182,3 +184,28 @@ def test_results_may_be_checked_by_someone_who_must_not_write(
 
     monkeypatch.setattr(integrity, "write_bytes", refuse)
     assert set(verify(record)) == set(NAMES)
+
+
+# --- the seal -----------------------------------------------------------------------------------
+
+
+@pytest.mark.fault(12)
+@pytest.mark.parametrize(
+    ("of", "to"),
+    [
+        ('"epochs": 3', '"epochs": 7'),
+        ('"facts"', '"fabts"'),
+        ('"seal"', '"reel"'),
+        ('"spec"', '"spea"'),
+        ('"stage": "s"', '"stage": "c"'),
+    ],
+)
+def test_damage_to_a_sealed_record_is_told(record: Path, of: str, to: str) -> None:
+    content = read_record(record) | {"stage": "s", "spec": {"epochs": 3}, "facts": {}}
+    text = json.dumps(sealed(content))
+    record.write_text(text)
+    assert read_record(record) == content
+    assert of in text
+    record.write_text(text.replace(of, to))
+    with pytest.raises(UserError, match=r"stage\.json is damaged: .* run snakemake again"):
+        read_record(record)

@@ -2,7 +2,10 @@
 
 import importlib.util
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -125,3 +128,20 @@ def disturbed(whole, tmp_path) -> Callable[[], Chained]:
         return whole.copy(folder)
 
     return copy
+
+
+@pytest.fixture(scope="session")
+def disk_server(chain) -> Callable[..., Any]:
+    """Start a server of `disk_server.py` in some environment."""
+
+    def start(**environment: str) -> Any:
+        server = chain.Server.__new__(chain.Server)
+        server._process = subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("disk_server.py"))],
+            env=os.environ | {"PYTHONPATH": str(chain.HOME), "OMP_NUM_THREADS": "1"} | environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        return server
+
+    return start

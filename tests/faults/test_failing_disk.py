@@ -51,16 +51,9 @@ def shim(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def failing(shim, chain) -> Iterator[Any]:
+def failing(shim, disk_server) -> Iterator[Any]:
     """A server whose children have a disk that can fail."""
-    server = chain.Server.__new__(chain.Server)
-    server._process = subprocess.Popen(
-        [sys.executable, str(Path(__file__).with_name("disk_server.py"))],
-        env=os.environ
-        | {"PYTHONPATH": str(chain.HOME), "OMP_NUM_THREADS": "1", "LD_PRELOAD": str(shim)},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    )
+    server = disk_server(LD_PRELOAD=str(shim))
     yield server
     server.close()
 

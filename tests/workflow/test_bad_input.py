@@ -34,13 +34,13 @@ def stamps(site) -> dict[str, tuple[int, int]]:
     }
 
 
+@pytest.mark.fault(12)
 @pytest.mark.parametrize(
     ("name", "record"),
     [
         (WEIGHTS, "sources/net/epoch-1/pretrain.json"),
         ("runs/net@1/pictures/quick/seeds-0-1/adp.parquet", "deploy.json"),
         ("datasets/pictures/train-images.npy", "prepare-train.json"),
-        ("studies/tiny/study.duckdb", "collect.json"),
     ],
 )
 def test_a_flipped_bit_is_found_by_running_snakemake(site, name, record):
@@ -52,6 +52,7 @@ def test_a_flipped_bit_is_found_by_running_snakemake(site, name, record):
     assert stamps(site) == before
 
 
+@pytest.mark.fault(12)
 def test_a_state_damaged_before_it_is_deployed(site):
     state = next(site.pack("quick", "states").glob("*.safetensors"))
     for name in ("adp.parquet", "deploy.json"):
@@ -62,6 +63,7 @@ def test_a_state_damaged_before_it_is_deployed(site):
     assert stamps(site) == before
 
 
+@pytest.mark.fault(12)
 def test_all_damage_is_named_and_the_remedy_works(site):
     intact = site.bytes("runs")
     records = [site.pack(recipe, "finetune.json") for recipe in ("quick", "plain")]
@@ -79,6 +81,7 @@ def test_all_damage_is_named_and_the_remedy_works(site):
     assert site.plan() == site.summary()
 
 
+@pytest.mark.fault(13)
 @pytest.mark.parametrize("content", [b"", b'{"identity": "', b"[]", b"\xff\xfe"])
 def test_a_damaged_record(site, content):
     site.pack("quick", "finetune.json").write_bytes(content)
@@ -173,6 +176,7 @@ def resize(disk: Path, kib: int) -> None:
     subprocess.run(["mount", "-o", f"remount,size={kib}k", disk], check=True)
 
 
+@pytest.mark.fault(11)
 @pytest.mark.parametrize("room_kib", [0, 16])
 def test_no_space_left(site, room_kib):
     site.configure({"recipes": {"quick": {"steps": 300}}})
