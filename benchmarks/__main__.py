@@ -6,6 +6,7 @@ import sys
 from benchmarks.table import print_table
 
 MODULES = ("loop", "augmentation", "frozen", "evaluation", "starts", "emd", "scores", "graph")
+MODULES += ("integrity", "forecast")
 
 if __name__ == "__main__":
     names = sys.argv[1:] or MODULES

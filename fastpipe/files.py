@@ -6,7 +6,8 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from fastpipe.errors import UserError
 __all__ = [
     "canonical_json",
     "digest",
+    "flush_all",
     "flush_to_disk",
     "no_space_is_a_user_error",
     "read_json",
@@ -36,11 +38,31 @@ def digest(path: Path) -> str:
 
 def flush_to_disk(path: Path) -> None:
     """Force a file's (or folder's) bytes to the disk, and let its mode follow the umask."""
+    _flush(path)
+    _follow_umask(path)
+
+
+def flush_all(paths: Sequence[Path]) -> None:
+    """Force several files to the disk together: the file system then writes its journal once for
+    many of them, which is several times as fast as one after the other."""
+    with ThreadPoolExecutor(_FLUSHES_AT_ONCE) as pool:
+        list(pool.map(_flush, paths))
+    for path in paths:
+        _follow_umask(path)
+
+
+_FLUSHES_AT_ONCE = 8
+
+
+def _flush(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _follow_umask(path: Path) -> None:
     if path.is_file():
         path.chmod(0o666 & ~_umask())
 

@@ -15,6 +15,7 @@ from fastpipe.errors import UserError
 from fastpipe.files import (
     canonical_json,
     digest,
+    flush_all,
     flush_to_disk,
     no_space_is_a_user_error,
     read_json,
@@ -220,3 +221,22 @@ def test_a_damaged_file_says_how_to_rebuild_it(tmp_path: Path, content: bytes) -
 def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=f"{tmp_path} cannot be read: Is a directory"):
         read_json(tmp_path)
+
+
+def test_several_files_are_flushed_and_follow_the_umask(tmp_path: Path) -> None:
+    files = [tmp_path / f"{number}" for number in range(20)]
+    for file in files:
+        file.write_text("x")
+        file.chmod(0o600)
+    mask = os.umask(0o027)
+    try:
+        flush_all(files)
+    finally:
+        os.umask(mask)
+    assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o640}
+
+
+def test_one_file_that_cannot_be_flushed_fails_them_all(tmp_path: Path) -> None:
+    (tmp_path / "a").touch()
+    with pytest.raises(FileNotFoundError):
+        flush_all([tmp_path / "a", tmp_path / "missing"])

@@ -26,7 +26,7 @@ from fastpipe.errors import UserError
 from fastpipe.files import (
     canonical_json,
     digest,
-    flush_to_disk,
+    flush_all,
     no_space_is_a_user_error,
     read_json,
     write_bytes,
@@ -114,8 +114,7 @@ class Job:
 
     def publish(self) -> None:
         """Flush all outputs and move them to their final places."""
-        for name in self.outputs():
-            flush_to_disk(self._out / name)
+        flush_all([self._out / name for name in self.outputs()])
         for top in sorted(self._out.iterdir()):
             final = self.folder / top.name
             if final.is_dir():
@@ -189,8 +188,10 @@ def stage_job(
             content |= {"stage": stage, "inputs": job.inputs, "versions": versions}
             content["identity"] = identities[name.removeprefix(f"{stage}-")]
             write_json(folder / f"{name}.json", content)
-            remember(folder / f"{name}.json")
+        # Outputs may be links to files in there, and lose one now, which leaves a mark on them.
         shutil.rmtree(job.work, ignore_errors=True)
+        for name in records:
+            remember(folder / f"{name}.json")
 
 
 def _work_name(
