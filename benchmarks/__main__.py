@@ -15,6 +15,8 @@ MODULES = (
     "scores",
     "graph",
     "nothing_to_do",
+    "integrity",
+    "forecast",
     "cluster",
 )
 

@@ -8,7 +8,8 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from fastpipe.errors import UserError
 __all__ = [
     "canonical_json",
     "digest",
+    "flush_all",
     "flush_to_disk",
     "json_bytes",
     "read_json",
@@ -45,11 +47,31 @@ def digest(path: Path) -> str:
 
 def flush_to_disk(path: Path) -> None:
     """Force a file's (or folder's) bytes to the disk, and let its mode follow the umask."""
+    _flush(path)
+    _follow_umask(path)
+
+
+def flush_all(paths: Sequence[Path]) -> None:
+    """Force several files to the disk together: the file system then writes its journal once for
+    many of them, which is several times as fast as one after the other."""
+    with ThreadPoolExecutor(_FLUSHES_AT_ONCE) as pool:
+        list(pool.map(_flush, paths))
+    for path in paths:
+        _follow_umask(path)
+
+
+_FLUSHES_AT_ONCE = 8
+
+
+def _flush(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _follow_umask(path: Path) -> None:
     if path.is_file():
         path.chmod(0o666 & ~_umask())
 

@@ -16,6 +16,7 @@ from fastpipe.errors import UserError
 from fastpipe.files import (
     canonical_json,
     digest,
+    flush_all,
     flush_to_disk,
     read_json,
     refusal,
@@ -311,3 +312,22 @@ def test_the_wait_is_bounded_for_all_files_together(
     clock = Clock(monkeypatch, {})
     wait_for([tmp_path / str(number) for number in range(100)], patience_s=5)
     assert clock.now == pytest.approx(5.0, abs=0.2)
+
+
+def test_several_files_are_flushed_and_follow_the_umask(tmp_path: Path) -> None:
+    files = [tmp_path / f"{number}" for number in range(20)]
+    for file in files:
+        file.write_text("x")
+        file.chmod(0o600)
+    mask = os.umask(0o027)
+    try:
+        flush_all(files)
+    finally:
+        os.umask(mask)
+    assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o640}
+
+
+def test_one_file_that_cannot_be_flushed_fails_them_all(tmp_path: Path) -> None:
+    (tmp_path / "a").touch()
+    with pytest.raises(FileNotFoundError):
+        flush_all([tmp_path / "a", tmp_path / "missing"])

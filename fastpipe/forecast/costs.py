@@ -24,8 +24,8 @@ GUESS = {
 }
 """Seconds each, by device: of one core, or of one GPU."""
 
-_TRUST = 3.0
-"""A cost's guess counts as much as this many jobs in which that cost makes up all the time."""
+_TRUST = 0.3
+"""A cost's guess counts as much as this part of a job in which that cost makes up all the time."""
 _LARGE = 0.5
 """Relative errors beyond this count in proportion to their size, not its square."""
 _MOST = 4.0

@@ -25,7 +25,7 @@ from fastpipe.errors import UserError
 from fastpipe.files import (
     canonical_json,
     digest,
-    flush_to_disk,
+    flush_all,
     read_json,
     refusal,
     wait_for,
@@ -134,9 +134,8 @@ class Job:
     def publish(self, notes: Mapping[str, Any]) -> None:
         """Flush all outputs, then move them to their final places; `notes` (file name → JSON value:
         the timing, then the records) last. Nothing is replaced before everything is written."""
-        for name in self.outputs():
-            crash_point("publish-before-flush")
-            flush_to_disk(self._out / name)
+        crash_point("publish-before-flush")
+        flush_all([self._out / name for name in self.outputs()])
         tops = sorted(self._out.iterdir())
         for name, content in notes.items():
             write_json(self._out / name, content)
@@ -229,11 +228,12 @@ def stage_job(
             timing = {"seconds": seconds, "host": socket.gethostname()}
             notes = {f"{stage}.timing": timing | job.measured} | records
             job.publish({f"{name}.json": content for name, content in notes.items()})
+        crash_point("stage-before-work-is-removed")
+        # Outputs may be links to files in there, and lose one now, which leaves a mark on them.
+        shutil.rmtree(job.work, ignore_errors=True)
         for name in records:
             with contextlib.suppress(OSError, UserError):  # a note that spares reading files again
                 remember(folder / f"{name}.json")
-        crash_point("stage-before-work-is-removed")
-        shutil.rmtree(job.work, ignore_errors=True)
 
 
 def _clear_up(stage: str, folder: Path) -> None:

@@ -266,7 +266,7 @@ def test_a_work_folder_belongs_to_one_declaration(change: Mapping[str, Any]) -> 
         assert place(**change) != place()
 
 
-@pytest.mark.parametrize("moment", ["digest", "flush_to_disk", "write_json", "remember"])
+@pytest.mark.parametrize("moment", ["digest", "flush_all", "write_json", "remember"])
 def test_a_fault_while_publishing_leaves_no_record_that_vouches_for_other_files(
     moment: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -292,7 +292,7 @@ def test_a_full_disk_is_a_user_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_: Path) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(job_module, "flush_to_disk", fail)
+    monkeypatch.setattr(job_module, "flush_all", fail)
     with pytest.raises(UserError, match="no space left on the device while writing"):
         work()
     assert not Path("results/here/stage.json").exists()

@@ -18,7 +18,7 @@ def status(site, *arguments: str) -> str:
 
 
 def test_a_real_run_is_seen_while_it_works(site):
-    site.configure({"recipes": {"quick": {"steps": 1500}}})
+    site.configure({"recipes": {"quick": {"steps": 500}}})
     work = site.path(".work")
     with subprocess.Popen(
         site.command("--cores", "1", f"{PACK}/finetune.json"),
@@ -36,7 +36,7 @@ def test_a_real_run_is_seen_while_it_works(site):
     assert run.returncode == 0, printed
     (job,) = seen["jobs"]
     assert (job["stage"], job["folder"], job["state"]) == ("finetune", PACK, "running")
-    assert 0 < job["step"] <= job["total"] == 3000
+    assert 0 < job["step"] <= job["total"] == 1000
     assert job["run"][1] == 2 and job["device"] == "cpu" and job["images_per_s"] > 0
     assert 0 <= job["top1"] <= 1
     assert job["log"] == "results/logs/runs/net@1/pictures/quick/seeds-0-1/finetune.log"
@@ -45,5 +45,5 @@ def test_a_real_run_is_seen_while_it_works(site):
     assert not list(folder_of_heartbeats(work).iterdir())
     assert status(site, "tiny").startswith("Nothing is running.")
     log = (site.folder / job["log"]).read_text().splitlines()
-    assert log[0] == "quick on pictures: 3,000 steps"
-    assert log[-1].startswith("quick on pictures: 3,000 of 3,000 steps done in ")
+    assert log[0] == "quick on pictures: 1,000 steps"
+    assert log[-1].startswith("quick on pictures: 1,000 of 1,000 steps done in ")
