@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import threading
+import time
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -25,6 +27,18 @@ def no_device_files(monkeypatch, tmp_path):
     (tmp_path / "dev").mkdir()
     found = devices._device_files
     monkeypatch.setattr(devices, "_device_files", lambda: found(tmp_path / "dev"))
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch):
+    """Who waits where nobody will make room fails, instead of waiting for ever."""
+    left = iter(range(3000))
+
+    def sleep(seconds):
+        assert next(left, None) is not None, "waits for ever"
+        time.sleep(seconds)
+
+    monkeypatch.setattr(devices, "time", SimpleNamespace(sleep=sleep, strftime=time.strftime))
 
 
 # --- which there are

@@ -36,7 +36,14 @@ def spoilt(parameters: Iterable[Parameter]) -> Tensor:
     return found
 
 
+@torch.no_grad()
 def is_finite(tensors: Iterable[Tensor]) -> bool:
-    """Whether all elements of all floating-point tensors are finite; waits for the device."""
-    each = [tensor.isfinite().all() for tensor in tensors if tensor.is_floating_point()]
-    return bool(torch.stack(each).all()) if each else True
+    """Whether all elements of all floating-point tensors are finite; waits for the device.
+
+    A finite sum has finite terms only. Other sums may be finite numbers' overflow: then each
+    element is looked at, which takes 50 times as long.
+    """
+    tensors = [tensor for tensor in tensors if tensor.is_floating_point()]
+    if not tensors or torch.stack([tensor.sum() for tensor in tensors]).isfinite().all():
+        return True
+    return all(tensor.isfinite().all() for tensor in tensors)

@@ -273,8 +273,9 @@ class FineTuning:
         if self.history.diverged_step is not None:
             return False
         score = self._score()
+        moves = self.network.head if self._is_frozen else self.network
         # A finite loss and gradient, but an update that was not, or running statistics.
-        if not (math.isfinite(score.loss) and is_finite(self.network.state_dict().values())):
+        if not (math.isfinite(score.loss) and is_finite(moves.state_dict().values())):
             self.history.steps[-1] = self.history.steps[-1]._replace(diverged=True)
             self.history.diverged_step = step
             return False

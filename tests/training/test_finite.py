@@ -63,3 +63,8 @@ def test_a_state_with_one_bad_element_is_not_finite(bad):
     state["1.running_var"][1] = bad
     assert not is_finite(state.values())
     assert is_finite([torch.tensor([2**40])]) and is_finite([])
+
+
+def test_large_states_are_finite():
+    assert is_finite([torch.ones(3), torch.full((100,), 3e38)])
+    assert not is_finite([torch.full((100,), 3e38), torch.tensor([math.inf, -math.inf])])
