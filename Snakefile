@@ -9,7 +9,9 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
-sys.path.insert(0, str(workflow.basedir))
+# Not `workflow.basedir`: as a module this is not the main Snakefile.
+HOME = Path(workflow.current_basedir.get_path_or_uri(secret_free=False)).resolve()
+sys.path.insert(0, str(HOME))
 
 from fastpipe.audit import State
 from fastpipe.config.names import (
@@ -30,7 +32,7 @@ os.environ["PATH"] = os.pathsep.join(
     [str(Path(sys.executable).parent), os.environ["PATH"]]
 )
 os.environ["PYTHONPATH"] = os.pathsep.join(
-    [str(workflow.basedir), *filter(None, [os.environ.get("PYTHONPATH")])]
+    [str(HOME), *filter(None, [os.environ.get("PYTHONPATH")])]
 )
 
 # An address would be another snakemake's, or come from another machine.
@@ -52,7 +54,7 @@ def claim_results():
 
 try:
     graph = Graph.load(
-        Path(workflow.basedir),
+        HOME,
         [Path(path) for path in workflow.configfiles],
         check_results=workflow.is_main_process,
         before_looking=claim_results,

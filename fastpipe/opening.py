@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 from fastpipe.config.packed import PACKED
 from fastpipe.errors import UserError
-from fastpipe.files import flush_to_disk, writing
+from fastpipe.files import writing
 from fastpipe.packing import Summary, code_now, signed
 
 __all__ = ["open_study"]
@@ -118,5 +118,4 @@ def _write(path: Path, file: BinaryIO) -> str:
         while content := file.read(_CHUNK):
             total.update(content)
             out.write(content)
-    flush_to_disk(path)
     return total.hexdigest()

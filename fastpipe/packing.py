@@ -9,6 +9,7 @@ out: prepared images, weights, features and the states of runs.
 import contextlib
 import hashlib
 import io
+import json
 import os
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -82,7 +83,7 @@ def pack_study(plan: Plan, study: str, out: Path, *, weights: bool, force: bool 
         if value and not (path.exists() and (weights or path.suffix not in LARGE))
     }
     results = {path: value for path, value in results.items() if str(path) not in left_out}
-    texts = {CONFIGURATION: json_bytes(_configuration(plan, study))}
+    texts = {CONFIGURATION: _in_order(_configuration(plan, study))}
     sizes = {path: path.stat().st_size for path in results}
     members = {path: [sizes[path], value or digest(path)] for path, value in results.items()}
     members |= {path: [len(t), hashlib.sha256(t).hexdigest()] for path, t in texts.items()}
@@ -176,6 +177,11 @@ def _configuration(plan: Plan, study: str) -> dict[str, Any]:
             for section, entries in wanted.items()
         },
     }
+
+
+def _in_order(configuration: dict[str, Any]) -> bytes:
+    """As JSON, which is YAML too; the order of arms is that of the report, so it is kept."""
+    return (json.dumps(configuration, indent=1, ensure_ascii=False) + "\n").encode()
 
 
 def _add(tar: tarfile.TarFile, path: Path, file: BinaryIO, size: int) -> None:

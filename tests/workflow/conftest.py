@@ -73,6 +73,8 @@ class Site:
 
     folder: Path
     code: Path
+    snakefile: Path | None = None
+    """A Snakefile other than the code's."""
 
     def snakemake(self, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess:
         """Run snakemake here with the code's Snakefile; its two streams are one."""
@@ -87,7 +89,12 @@ class Site:
 
     def command(self, *arguments: str) -> list[str]:
         program = Path(sys.executable).with_name("snakemake")
-        return [str(program), "--snakefile", str(self.code / "Snakefile"), *arguments]
+        return [
+            str(program),
+            "--snakefile",
+            str(self.snakefile or self.code / "Snakefile"),
+            *arguments,
+        ]
 
     @property
     def environment(self) -> dict[str, str]:
