@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from fastpipe.config.compute import Compute
-from fastpipe.config.model import Model
+from fastpipe.config.model import Model, PathText
 
 
 class Settings(Model):
@@ -12,7 +12,7 @@ class Settings(Model):
     compute: Compute = Compute()
     """On what numbers are computed."""
 
-    downloads: str = "~/.cache/fastpipe"
+    downloads: PathText = "~/.cache/fastpipe"
     """Folder for downloaded packages and archives, shared by all results folders."""
 
     pack_seeds: int = Field(default=5, ge=1)
