@@ -100,7 +100,9 @@ def _of_other_scales(config: Config) -> frozenset[str]:
                 ends = targets_of(target.scale, arm, text)
                 here |= {target.scale.rename.get(name, name) for name in ends}
                 name = renamed(target.scale, text).partition("@")[0]
-                while name in config.sources:
+                passed: set[str] = set()
+                while name in config.sources and name not in passed:  # a circle is told elsewhere
+                    passed.add(name)
                     source = config.sources[name]
                     here |= {source.dataset} if source.dataset else set()
                     name = (source.start or "").partition("@")[0]

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from fastpipe.config.model import Model, Sha256
+from fastpipe.config.model import Model, PathText, Sha256
 
 
 class TorchvisionProvider(Model):
@@ -14,7 +14,7 @@ class TorchvisionProvider(Model):
     """The provider's kind."""
     name: str
     """Class name in `torchvision.datasets`, for example `MNIST` or `CIFAR100`."""
-    root: str | None = None
+    root: PathText | None = None
     """Folder that already holds the files, in torchvision's layout; default: the download cache."""
     also_train: tuple[str, ...] = ()
     """Further splits of that class whose images are trained on too, for example `val` of
@@ -35,7 +35,7 @@ class FolderProvider(Model):
 
     kind: Literal["folder"]
     """The provider's kind."""
-    path: str
+    path: PathText
     """Folder with one subfolder per class, or with `train` and `test` folders of such subfolders.
     `~` is expanded; a relative path is taken from the working directory."""
 

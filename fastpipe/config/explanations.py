@@ -81,7 +81,7 @@ def _message(detail: ErrorDetails, schema: Schema) -> str:
             return _without_tag(value, context["discriminator"].strip("'"), schema)
     if detail["loc"][-1:] == ("[key]",):
         return BAD_NAME
-    plain = detail["msg"].replace("Input should be", "must be")
+    plain = detail["msg"].replace("Input should be", "must be").removeprefix("Value error, ")
     message = _MESSAGES.get(detail["type"], plain[0].lower() + plain[1:])
     if detail["type"] == "string_type" and isinstance(value, int | float):
         message += " (put it in quotes)"

@@ -141,6 +141,7 @@ def _section(files: _Files, section: str, model: type[BaseModel]) -> Any:
             _NAME.validate_python(name)
         except ValidationError:
             files.problem((section, name), BAD_NAME)
+            continue
         checked = _validate(files, (section, name), model, entry)
         if checked is not None:
             valid[name] = checked

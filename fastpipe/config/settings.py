@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from fastpipe.config.compute import Compute
-from fastpipe.config.model import Model
+from fastpipe.config.model import Model, PathText
 
 
 class Settings(Model):
@@ -15,7 +15,7 @@ class Settings(Model):
     gpu_slots: int = Field(default=1, ge=1, le=64)
     """Jobs that share a GPU of this machine at once. It is no part of what determines a result."""
 
-    downloads: str = "~/.cache/fastpipe"
+    downloads: PathText = "~/.cache/fastpipe"
     """Folder for downloaded packages and archives, shared by all results folders."""
 
     pack_seeds: int = Field(default=5, ge=1)

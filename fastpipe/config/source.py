@@ -7,7 +7,7 @@ from pydantic import Field
 
 from fastpipe.config.backbone import Backbone
 from fastpipe.config.head_init import HeadInit
-from fastpipe.config.model import Model, Sha256
+from fastpipe.config.model import Model, PathText, Sha256
 
 
 class Pretraining(Model):
@@ -81,7 +81,7 @@ class Source(Pretraining):
     """Who made the weights: `torchvision`, `timm`, or `file` for a file of anyone's. Default:
     pretrained here. Released weights have one snapshot, `source@0`, and no keys of training."""
 
-    weights: str | None = None
+    weights: PathText | None = None
     """Which weights, or the local file that holds them (`.safetensors`, or a state dict in a `.pt`,
     `.pth`, `.bin`, `.tar` or `.ckpt`): for torchvision a name as `IMAGENET1K_V1` (default: the
     model's best), for timm a tag as `a1_in1k` (default: the model's own), for `file` the path."""

@@ -255,11 +255,25 @@ def write_chart(panel: Panel, folder: Path, formats: Sequence[str]) -> None:
         text = json.dumps(spec, ensure_ascii=False, indent=1, allow_nan=False)
         _with_suffix(path, "json").write_text(text + "\n", encoding="utf-8")
     if "svg" in formats or "png" in formats:
-        svg = _renumbered(vl_convert.vegalite_to_svg(spec, allowed_base_urls=[]))
+        svg = _renumbered(vl_convert.vegalite_to_svg(_drawable(spec), allowed_base_urls=[]))
         if "svg" in formats:
             _with_suffix(path, "svg").write_text(svg, encoding="utf-8")
         if "png" in formats:
             _with_suffix(path, "png").write_bytes(vl_convert.svg_to_png(svg, scale=PNG_SCALE))
+
+
+_NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def _drawable(value: Any) -> Any:
+    """A spec whose texts an SVG can hold; a control character would abort the whole process."""
+    if isinstance(value, str):
+        return _NOT_XML.sub(lambda found: ascii(found[0])[1:-1], value)
+    if isinstance(value, list | tuple):
+        return [_drawable(item) for item in value]
+    if isinstance(value, dict):
+        return {_drawable(key): _drawable(item) for key, item in value.items()}
+    return value
 
 
 def table_csv(table: Table) -> str:
