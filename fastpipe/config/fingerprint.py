@@ -4,7 +4,7 @@ A stage's fingerprint covers its import closure inside `fastpipe`: every module 
 import statements, wherever they stand, as syntax trees without docstrings and comments.
 Importing a *package* by name means all of its modules (that is how registries find theirs). Files
 that are not Python (SQL, templates) count with the package in which they lie; hidden files and
-editors' backups do not.
+editors' backups do not, nor do modules that no result depends on (:data:`HOUSEKEEPING`).
 """
 
 import ast
@@ -14,9 +14,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["closure", "fingerprint"]
+__all__ = ["HOUSEKEEPING", "closure", "fingerprint"]
 
 ROOT = Path(__file__).parent.parent
+
+HOUSEKEEPING = frozenset(
+    f"{name}.py"
+    for name in (
+        *("crash", "devices", "errors", "heartbeat", "locks", "progress", "stopping"),
+        "stages/log",
+    )
+)
+"""Modules about how a job lives (what it says, when it waits or ends), not about what it computes.
+To edit one of them, or a word of an error message, is no reason to train anything again."""
 
 
 def fingerprint(module: str, root: Path = ROOT) -> str:
@@ -37,14 +47,15 @@ def fingerprint(module: str, root: Path = ROOT) -> str:
 
 
 def closure(module: str, root: Path = ROOT) -> list[Path]:
-    """Files in the import closure of a module, sorted: modules and their packages' other files."""
+    """Files in the import closure of a module, sorted: modules and their packages' other files.
+    Housekeeping is neither among them nor looked into."""
     found: set[Path] = set()
     queue = _resolve(module, root)
     if not queue:
         raise ValueError(f"there is no module {module} in {root}")
     while queue:
         path = queue.pop()
-        if path not in found:
+        if path not in found and path.relative_to(root).as_posix() not in HOUSEKEEPING:
             found.add(path)
             names = _code(path, root).imports
             queue += [target for name in names for target in _resolve(name, root)]

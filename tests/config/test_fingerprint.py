@@ -1,9 +1,10 @@
 import os
+import re
 from pathlib import Path
 
 import pytest
 
-from fastpipe.config.fingerprint import ROOT, closure, fingerprint
+from fastpipe.config.fingerprint import HOUSEKEEPING, ROOT, closure, fingerprint
 from fastpipe.config.names import STAGES
 
 FILES = {
@@ -228,6 +229,17 @@ def test_a_stage_parses_only_its_own_spec(stage: str) -> None:
     assert config <= LEAVES
     others = {f"stages/{other}.py" for other in STAGES if other != stage}
     assert others.isdisjoint(files)
+
+
+def test_housekeeping_reruns_nothing_and_uses_nothing_that_would() -> None:
+    for file in HOUSEKEEPING:
+        module = f"fastpipe.{file.removesuffix('.py').replace('/', '.')}"
+        text = (ROOT / file).read_text()
+        assert closure(module) == [], file
+        used = set(re.findall(r"^\s*(?:from|import) fastpipe\.([\w.]+)", text, re.MULTILINE))
+        own = {f"{name.replace('.', '/')}.py" for name in used}
+        assert own <= HOUSEKEEPING | {"files.py"}, file
+    assert all(HOUSEKEEPING.isdisjoint(names(ROOT, f"fastpipe.stages.{s}")) for s in STAGES)
 
 
 def test_every_stage_has_its_own_fingerprint() -> None:

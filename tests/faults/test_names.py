@@ -23,7 +23,15 @@ ROOT = Path(__file__).parents[2]
 
 NAMES = [
     *("a b", " lead", "trail ", "'", '"', "it's", ";", "a;touch CANARY", "&& touch CANARY"),
-    *("$(touch CANARY)", "`touch CANARY`", "${HOME}", "$HOME", "| touch CANARY", "> CANARY", "a\nb"),
+    *(
+        "$(touch CANARY)",
+        "`touch CANARY`",
+        "${HOME}",
+        "$HOME",
+        "| touch CANARY",
+        "> CANARY",
+        "a\nb",
+    ),
     *("a\n  b: c", "\t", "\r", "{x}", "{{", "}", "{wildcards}", "{0.__class__}", "%s", "-rf"),
     *("--help", "-", "../evil", "..", ".", "...", "a/../b", "/etc/passwd", "~", "~root", "a/b"),
     *("a\\b", "C:\\x", "x" * 300, "é" * 200, "🦉", "👩‍👩‍👧", "\u202egnp.exe", "\u200b", "\ufeff"),
@@ -268,9 +276,7 @@ def test_every_argument_of_a_shell_command_is_quoted_and_part_of_an_option():
     """`:q` drops empty texts and lets a leading dash through, so each follows its `--name=`."""
     texts = [path.read_text() for path in [ROOT / "Snakefile", *ROOT.glob("workflow/rules/*.smk")]]
     commands = [
-        command
-        for text in texts
-        for command in re.findall(r"\n    shell:\n((?: {8}.*\n?)+)", text)
+        command for text in texts for command in re.findall(r"\n    shell:\n((?: {8}.*\n?)+)", text)
     ]
     assert len(commands) == 10
     for command in commands:

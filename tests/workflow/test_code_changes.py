@@ -11,7 +11,7 @@ import pytest
 from fastpipe.audit import State, audit
 from fastpipe.config import plan as plan_module
 from fastpipe.config.config import Config
-from fastpipe.config.fingerprint import closure, fingerprint
+from fastpipe.config.fingerprint import HOUSEKEEPING, closure, fingerprint
 from fastpipe.config.load import load
 from fastpipe.config.names import STAGES
 from fastpipe.config.plan import Plan
@@ -125,7 +125,7 @@ def with_followers(stages: Iterable[str]) -> set[str]:
 def stale_stages(package: Path, config: Config, monkeypatch) -> set[str]:
     """Stages with stale jobs, were the code that of `package`."""
     monkeypatch.setattr(
-        plan_module, "_stage_code", lambda stage: fingerprint(f"fastpipe.stages.{stage}", package)
+        plan_module, "stage_code", lambda stage: fingerprint(f"fastpipe.stages.{stage}", package)
     )
     jobs = Plan(config).jobs("tiny")
     found = audit(jobs, digests=False)
@@ -162,6 +162,7 @@ def test_stages_load_no_module_outside_their_closure(built, loaded):
             path.relative_to(package).with_suffix("")
             for path in closure(f"fastpipe.stages.{stage}", package)
         }
+        known |= {Path(name).with_suffix("") for name in HOUSEKEEPING}
         modules = {file for file in files if not (package / file).is_dir()}
         assert modules and modules <= known, (stage, modules - known)
 
