@@ -29,11 +29,10 @@ rule start:
 """
 _COMMON = ("--jobs", "100", "--quiet", "all", "--latency-wait", "5", "--default-resources")
 _WAYS = {
-    "plain": ("--executor", "slurm", "--slurm-init-seconds-before-status-checks", "1"),
-    "alone": ("--executor", "fastpipe", "--fastpipe-batch-jobs", "1"),
-    "batch": ("--executor", "fastpipe"),
+    "plain": ("slurm",),
+    "alone": ("fastpipe", "--fastpipe-batch-jobs", "1"),
+    "batch": ("fastpipe",),
 }
-_OURS = ("--fastpipe-init-seconds-before-status-checks", "1")
 
 
 def run() -> list[Row]:
@@ -85,10 +84,12 @@ def _measure(cluster, folder: Path, way: str) -> tuple[float, float]:
     path = [_HOME, _HOME / "workflow" / "executor" / "src"]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, path))}
     program = Path(sys.executable).with_name("snakemake")
-    ours = _OURS if way != "plain" else ()
+    executor, *options = _WAYS[way]
+    prompt = (f"--{executor}-init-seconds-before-status-checks", "1")
+    states = (f"--{executor}-status-command", "squeue")
     started = time.perf_counter()
     subprocess.run(
-        [program, *_WAYS[way], *ours, *_COMMON, "slurm_account=''"],
+        [program, "--executor", executor, *prompt, *states, *options, *_COMMON, "runtime=10"],
         **{"cwd": folder, "env": environment, "check": True, "capture_output": True},
     )
     wall = time.perf_counter() - started

@@ -1,11 +1,12 @@
 """Snakemake's SLURM executor, but for short jobs: several of a rule become one SLURM job.
 
 The graph stays as it is, a Snakemake job for each pack; only the submission is shared. Snakemake
-hands over jobs that are ready. They are held for a few seconds, until there are enough of a kind
-for a batch (`batch_minutes` by forecast), and then submitted as one SLURM job, which runs
-:mod:`fastpipe.cluster.runner`: no Snakemake of its own in the allocation, torch imported once. The
-node notes the end of each member in a file; Snakemake hears of it while the batch still runs, so
-that what depends on the member can start. A job that is tried again goes alone.
+hands over jobs that are ready. They are held until there are enough of a kind for a batch
+(`batch_minutes` by forecast), or no more will soon be ready, or for a minute (`batch_wait`). Then
+they are submitted as one SLURM job, which runs :mod:`fastpipe.cluster.runner`: no Snakemake of its
+own in the allocation, torch imported once. The node notes the end of each member in a file;
+Snakemake hears of it while the batch still runs, so that what depends on the member can start. A
+job that is tried again goes alone.
 
 Jobs that Snakemake itself must run on the node (groups, scripts, environments, a cache) are
 submitted as the SLURM plugin does.
@@ -71,7 +72,8 @@ class ExecutorSettings(slurm.ExecutorSettings):
         default=50, metadata={"help": "The most jobs that share a SLURM job; 1: none do."}
     )
     batch_wait: float = field(
-        default=10, metadata={"help": "The most seconds that a ready job waits for others."}
+        default=60,
+        metadata={"help": "The most seconds that a ready job waits for others, if any may come."},
     )
 
 
@@ -109,7 +111,7 @@ class Executor(slurm.Executor):
         self._held: dict[tuple, list[tuple[float, Any]]] = {}
         """Jobs that wait for others of their kind, with the time since when."""
         self._to_come: set[str] = set()
-        """Rules of jobs that are not ready yet."""
+        """Rules of jobs that may be ready soon."""
         self._lock_held = threading.Lock()
         self._count = 0
         self._next_query = self._next_plain_query = 0.0
@@ -141,13 +143,13 @@ class Executor(slurm.Executor):
             self.run_job_pre(job)
             self.workflow.async_run(_prepare(job))
         with self._lock_held:
-            self._to_come = {job.name for job in self.workflow.scheduler.remaining_jobs}
             for job in plain:
                 if job.attempt > 1:
                     self._submit_together([job])
                 else:
                     kind = alike(job.rule.name, job.threads, job.resources)
                     self._held.setdefault(kind, []).append((time.time(), job))
+            self._to_come = self._soon_ready()
             self._submit_held()
 
     def _is_plain(self, job: Any) -> bool:
@@ -158,6 +160,19 @@ class Executor(slurm.Executor):
             return False
         cached = self.workflow.workflow_settings.cache is not None and job.rule.cache
         return not (cached or job.conda_env_spec or job.container_img_url or job.env_modules)
+
+    def _soon_ready(self) -> set[str]:
+        """Rules of jobs that wait for nothing but what is being made now."""
+        dag, scheduler = self.workflow.dag, self.workflow.scheduler
+        at_work = scheduler.running - {job for held in self._held.values() for _, job in held}
+        return {
+            job.name
+            for job in scheduler.remaining_jobs
+            if all(
+                before in at_work or dag.finished(before) or not dag.needrun(before)
+                for before in dag.dependencies[job]
+            )
+        }
 
     def _submit_held(self) -> None:
         """Submit full batches, and the rest of a kind once its first has waited long enough, or if

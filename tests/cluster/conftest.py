@@ -79,7 +79,7 @@ class Submitter(workflow.Site):
 
     def command(self, *arguments: str) -> list[str]:
         profile = str(self.profile or self.code / "profiles" / "slurm")
-        quick = ["--latency-wait", "3", "--fastpipe-batch-wait", "3", "--retries", "0"]
+        quick = ["--latency-wait", "3", "--fastpipe-batch-wait", "20", "--retries", "0"]
         quick += ["--fastpipe-init-seconds-before-status-checks", "1"]
         return super().command("--profile", profile, *quick, *arguments)
 
