@@ -40,5 +40,7 @@ ROWS = {
 EXCEPTIONS: dict[int, str] = {
     11: "writes, flushes, new files and new folders fail; renames do not (row 2 kills there).",
     12: "nothing vouches for logs, benchmarks and timings; a damaged timing costs its numbers.",
+    24: "no GPU was at hand: torch's error is injected into jobs that compute on the CPU",
+    25: "no GPU was at hand: the errors are injected, the GPUs pretended",
 }
 """Rows, or parts of rows, that are not tested here, and why."""

@@ -41,6 +41,18 @@ def test_swapped_arms_contradict(altered, claim):
     assert verdict(altered(SWAP_ROLES), claim) == "contradicted"
 
 
+@pytest.mark.fault(23)
+@pytest.mark.parametrize("claim", ["A7", "A9"])
+def test_diverged_runs_count(altered, claim):
+    """What a run deploys after it has diverged is compared like any other's; none is left out."""
+    told = "UPDATE runs SET status = 'diverged', diverged_step = 7 WHERE seed < 2"
+    (plain,), (diverged,) = (
+        judge_claims(altered(*statements), chosen_claims([claim])) for statements in ((), (told,))
+    )
+    assert diverged.contrasts == plain.contrasts and diverged.verdict == "supported"
+    assert all(one.estimate.pairs == 5 for own in diverged.contrasts.values() for one in own)
+
+
 def test_swapped_validations_contradict_the_leap(altered):
     swap = SWAP_VALUES.format(table="validations", a="warmup", b="fast")
     assert verdict(altered(swap), "A5") == "contradicted"
