@@ -14,7 +14,15 @@ import pytest
 from fastpipe.warm import ADDRESS, Warm, run_warm
 
 FASTPIPE = [sys.executable, "-m", "fastpipe"]
-SPEC = {"source": "s", "epoch": 1, "dataset": "d", "channels": 1, "score_images_per_class": 100, "backbone": {}, "compute": {}}
+SPEC = {
+    "source": "s",
+    "epoch": 1,
+    "dataset": "d",
+    "channels": 1,
+    "score_images_per_class": 100,
+    "backbone": {},
+    "compute": {},
+}
 BAD = ["features", f"--spec={json.dumps(SPEC)}", '--identity={"features.json":"i"}']
 BAD += ["--out=o/features.json"]
 BAD += ["--snapshot=s/pretrain.json", "--dataset=d/prepare-train.json"]

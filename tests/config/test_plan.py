@@ -137,7 +137,7 @@ def test_an_identity_depends_on_the_code_of_all_stages_before(
     config: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = identities(config())
-    real = plan_module._stage_code
+    real = plan_module.stage_code
     expected = {
         "prepare": {*SPLITS, *FROM_SOURCE},
         "pretrain": FROM_SOURCE,
@@ -152,7 +152,7 @@ def test_an_identity_depends_on_the_code_of_all_stages_before(
     }
     for edited in STAGES:
         monkeypatch.setattr(
-            plan_module, "_stage_code", lambda stage, e=edited: real(stage) + "!" * (stage == e)
+            plan_module, "stage_code", lambda stage, e=edited: real(stage) + "!" * (stage == e)
         )
         assert changed(before, identities(config())) == expected[edited], edited
 
@@ -457,7 +457,7 @@ def test_another_file_of_weights_is_another_snapshot(tmp_path: Path) -> None:
 
 def test_released_weights_have_code_of_their_own(tmp_path: Path, monkeypatch) -> None:
     asked: list[str] = []
-    monkeypatch.setattr(plan_module, "_stage_code", lambda stage: asked.append(stage) or stage)
+    monkeypatch.setattr(plan_module, "stage_code", lambda stage: asked.append(stage) or stage)
     (tmp_path / "w.pth").write_bytes(b"12345")
     released(tmp_path).pretrain(Snapshot("net", 0.0))
     assert asked == ["released"]

@@ -125,7 +125,7 @@ def with_followers(stages: Iterable[str]) -> set[str]:
 def stale_stages(package: Path, config: Config, monkeypatch) -> set[str]:
     """Stages with stale jobs, were the code that of `package`."""
     monkeypatch.setattr(
-        plan_module, "_stage_code", lambda stage: fingerprint(f"fastpipe.stages.{stage}", package)
+        plan_module, "stage_code", lambda stage: fingerprint(f"fastpipe.stages.{stage}", package)
     )
     jobs = Plan(config).jobs("tiny")
     found = audit(jobs, digests=False)
