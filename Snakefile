@@ -25,7 +25,7 @@ from fastpipe.devices import SLOTS
 from fastpipe.errors import UserError
 from fastpipe.head import Head
 from fastpipe.warm import ADDRESS, Warm
-from fastpipe.workflow import STALE, Graph, extractor, pack, snapshot
+from fastpipe.workflow import Graph, extractor, pack, snapshot
 
 # Rules call the `fastpipe` beside the Python that runs Snakemake, on the code beside this file.
 os.environ["PATH"] = os.pathsep.join(
@@ -42,6 +42,12 @@ if workflow.config_settings.config:
     raise WorkflowError(
         "--config is not supported: its values would not be validated. "
         "Write them into a file and use --configfile FILE."
+    )
+if workflow.storage_settings.default_storage_provider:
+    raise WorkflowError(
+        "--default-storage-provider is not supported: what is current, stale or damaged is told "
+        "from the records in `results`. Keep results in a folder (settings.results may name one on "
+        "any disk), and put packed studies into object storage (README, Moving results)."
     )
 HEAD = Head()
 
@@ -133,8 +139,16 @@ def given(stage, paths):
 
 
 def stale(stage):
-    """The input that makes a stale job run again, whatever Snakemake's own notes say."""
-    return given(stage, lambda wildcards: [str(STALE)])
+    """The input that makes a stale job run again, whatever Snakemake's own notes say.
+
+    No other job has it: its content would be part of the job's name in a cache.
+    """
+
+    def inputs(wildcards):
+        with damage_ends_it():
+            return graph.stale(stage, wildcards)
+
+    return inputs
 
 
 def in_folder(folder, *names):

@@ -14,6 +14,7 @@ from benchmarks.table import Row
 from fastpipe.config.load import load
 from fastpipe.config.names import RESULTS
 from fastpipe.config.plan import Job, Plan
+from fastpipe.files import read_json
 from fastpipe.workflow import configuration_files
 
 HOME = Path(__file__).parent.parent
@@ -48,8 +49,14 @@ def _snakemake(folder: Path) -> float:
 
 
 def _job_seconds(folder: Path, job: Job) -> float:
-    """Seconds of a job's process, its start-up included, as Snakemake measured them."""
+    """Seconds of a job's process, its start-up included, as Snakemake measured them.
+
+    Of rules that may be cached between workflows it measures none: the stage's own seconds.
+    """
     place = folder / RESULTS / "benchmarks" / job.folder.relative_to(RESULTS)
+    if not (place / f"{job.stage}.tsv").exists():
+        timing = folder / job.folder / f"{job.stage}.timing.json"
+        return float(read_json(timing)["seconds"])
     with (place / f"{job.stage}.tsv").open() as file:
         return float(next(csv.DictReader(file, delimiter="\t"))["s"])
 

@@ -166,7 +166,7 @@ def _configuration(plan: Plan, study: str) -> dict[str, Any]:
         "recipes": {arm.recipe for name in names for arm in config.studies[name].arms.values()},
         "studies": names,
     }
-    settings = config.settings.model_dump(mode="json", exclude={"downloads"})
+    settings = config.settings.model_dump(mode="json", exclude={"downloads", "results"})
     return {
         "settings": settings | {"default_study": study},
         **{

@@ -19,14 +19,15 @@ from fastpipe.audit import Audit, State, audit
 from fastpipe.config.load import load, yaml_files
 from fastpipe.config.names import WORK, Pack, Snapshot
 from fastpipe.config.plan import Job, Plan
+from fastpipe.config.results import place_results
 from fastpipe.files import canonical_json, write_bytes
 from fastpipe.resources import Resources
 
 __all__ = ["STALE", "Graph", "configuration_files"]
 
 STALE = WORK / "stale"
-"""An input of every job, `ancient` unless the job is stale. Its content is new whenever something
-is stale, so a stale job reruns whatever Snakemake's own notes say, or if they are lost."""
+"""An input of every stale job. Its content is new whenever something is stale, so a stale job
+reruns whatever Snakemake's own notes say, or if they are lost."""
 
 
 def configuration_files(base: Path, extra: Iterable[Path]) -> list[Path | list[Path]]:
@@ -69,11 +70,10 @@ class Graph:
         Raises:
             UserError: all problems of the configuration.
         """
-        return cls(
-            Plan(load(configuration_files(base, extra))),
-            check_results=check_results,
-            before_looking=before_looking,
-        )
+        config = load(configuration_files(base, extra))
+        if check_results:
+            place_results(config.settings.results)
+        return cls(Plan(config), check_results=check_results, before_looking=before_looking)
 
     def look_at(self, *targets: str) -> None:
         """Find out where the jobs of study targets stand, those that are not known yet.
@@ -177,6 +177,13 @@ class Graph:
         if self.state(self.job(stage, wildcards)) is not State.CURRENT:
             return list(paths)
         return [ancient(path) for path in paths if forced or Path(path).exists()]
+
+    def stale(self, stage: str, wildcards: Any) -> list[str]:
+        """The input that lets a stale job run again; nothing for any other job."""
+        if self.found is None:
+            return []
+        stale = self.state(self.job(stage, wildcards)) is State.STALE
+        return [str(STALE)] if stale else []
 
     def own_dataset(self, wildcards: Any) -> str:
         """The dataset that the source in the wildcards was trained on; "" if it has none."""

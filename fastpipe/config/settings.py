@@ -18,6 +18,10 @@ class Settings(Model):
     downloads: PathText = "~/.cache/fastpipe"
     """Folder for downloaded packages and archives, shared by all results folders."""
 
+    results: str | None = None
+    """Folder for results, for example on a larger disk: `results` in the working directory becomes
+    a link to it. `~` is expanded; a relative path is taken from the working directory."""
+
     pack_seeds: int = Field(default=5, ge=1)
     """Seeds trained by one job: an aligned block, 0–4, 5–9, …, always whole, so that asking for
     more seeds later never trains a run twice."""

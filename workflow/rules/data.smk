@@ -5,16 +5,20 @@ rule prepare:
     input:
         stale=stale("prepare"),
     output:
+        **{
+            f"{split}_{part}": f"results/datasets/{{dataset}}/{split}-{part}.npy"
+            for split in SPLITS
+            for part in ("images", "labels")
+        },
+        **{
+            split: f"results/datasets/{{dataset}}/prepare-{split}.json"
+            for split in SPLITS
+        },
         card="results/datasets/{dataset}/card.json",
-        images=expand("results/datasets/{{dataset}}/{split}-images.npy", split=SPLITS),
-        labels=expand("results/datasets/{{dataset}}/{split}-labels.npy", split=SPLITS),
-        records=expand(
-            "results/datasets/{{dataset}}/prepare-{split}.json", split=SPLITS
-        ),
+        # Each has a name, as Snakemake's cache between workflows asks for.
     log:
         "results/logs/datasets/{dataset}/prepare.log",
-    benchmark:
-        "results/benchmarks/datasets/{dataset}/prepare.tsv"
+    cache: "hash-omit-software"  # eligible for `--cache`, without a word if that is not given
     resources:
         mem_mb=graph.needs.mem_mb("prepare"),
         runtime=graph.needs.runtime("prepare"),

@@ -37,8 +37,7 @@ rule pretrain:
         record="results/sources/{source}/epoch-{epoch}/pretrain.json",
     log:
         "results/logs/sources/{source}/epoch-{epoch}/pretrain.log",
-    benchmark:
-        "results/benchmarks/sources/{source}/epoch-{epoch}/pretrain.tsv"
+    cache: "hash-omit-software"  # eligible for `--cache`, without a word if that is not given
     threads: THREADS
     resources:
         gpu=GPU,
