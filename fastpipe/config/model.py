@@ -32,6 +32,7 @@ Name = Annotated[
 """A name that becomes a folder: letters, digits, dot, dash, underscore. The signs @ + = / are
 used by snapshots and variants and so are not allowed."""
 
+
 def _usable_path(path: str) -> str:
     if not path or "\0" in path:
         raise ValueError("a path must not be empty or hold NUL")

@@ -82,6 +82,7 @@ def test_nothing_is_loaded(html):
     assert all(href.startswith("#") for href in reader.get("a", "href"))
 
 
+@pytest.mark.fault(30)
 def test_policy_allows_exactly_the_pages_own_code(html):
     (policy,) = [v for v in Reader(html).get("meta", "content") if "default-src" in v]
     rules = dict(rule.split(" ", 1) for rule in policy.split("; "))
@@ -229,6 +230,7 @@ class TestFinalTable:
         assert "seconds" not in html[html.index('id="final-table"') : html.index('id="methods"')]
 
 
+@pytest.mark.fault(30)
 def test_hostile_names_stay_text(hostile):
     reader = Reader(hostile)
     assert "img" not in reader.tags
@@ -375,6 +377,7 @@ class TestInChromium:
         opened.evaluate("document.querySelectorAll('.claim details').forEach(d => d.open = true)")
         assert opened.evaluate("document.documentElement.scrollWidth") == 390
 
+    @pytest.mark.fault(30)
     def test_hostile_names_run_nothing(self, hostile, tmp_path):
         path = tmp_path / "report.html"
         path.write_text(hostile, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Row 30: payloads in every text of a study are shown literally, and nothing is run or asked for."""
+"""Row 30: payloads in every text of a study are shown literally; nothing is run or asked for."""
 
 import json
 import re
@@ -100,8 +100,8 @@ def drawn(tables):
 
 
 UNWANTED = (
-    "[...document.querySelectorAll('img, iframe, object, embed, base, form:not(.vega-bindings), video, link, math, "
-    "main script, main style, template, a[href^=javascript]')].map(e => e.outerHTML)"
+    "[...document.querySelectorAll('img, iframe, object, embed, base, form:not(.vega-bindings), "
+    "video, link, math, main script, main style, template, a[href^=javascript]')].map(e => e.outerHTML)"
     ".filter(text => !text.startsWith('<link rel=\"icon\"'))"
 )
 HANDLERS = (
