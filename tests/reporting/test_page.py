@@ -261,6 +261,23 @@ def test_whatever_is_missing_is_left_out(altered, statement):
     assert not re.search(r"\bNone\b|\bnan\b", text)
 
 
+@pytest.mark.fault(19)
+def test_repeated_images_of_a_dataset_are_told(altered, html):
+    card = {
+        "duplicates": {"test_in_train": 1_234, "test_in_val": 0, "val_in_train": 2},
+        "images_with_several_labels": 5,
+        "unreadable_count": 1,
+    }
+    name = "(SELECT min(dataset) FROM datasets)"
+    told = page(altered(f"UPDATE datasets SET card = '{json.dumps(card)}' WHERE dataset = {name}"))
+    expected = (
+        "(pixel by pixel): 1,234 test images are also in training, 2 validation images are also in "
+        "training, 5 images have several labels, 1 files could not be read and are left out."
+    )
+    assert told.count(expected) == 1
+    assert "pixel by pixel" not in html
+
+
 def test_diverged_runs_are_in_the_table(altered):
     html = page(altered("UPDATE runs SET status = 'diverged' WHERE recipe = 'fast' AND seed = 1"))
     assert "1 of 5 diverged" in html

@@ -2,8 +2,8 @@
 
 import json
 import re
-import xml.etree.ElementTree as ElementTree
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -101,7 +101,8 @@ def drawn(tables):
 
 UNWANTED = (
     "[...document.querySelectorAll('img, iframe, object, embed, base, form:not(.vega-bindings), "
-    "video, link, math, main script, main style, template, a[href^=javascript]')].map(e => e.outerHTML)"
+    "video, link, math, main script, main style, template, a[href^=javascript]')]"
+    ".map(e => e.outerHTML)"
     ".filter(text => !text.startsWith('<link rel=\"icon\"'))"
 )
 HANDLERS = (
