@@ -18,6 +18,7 @@ def told(folder: Path, text: str | bytes) -> list[str]:
     return [str(p).removeprefix(f"{folder}/") for p in read(folder, text).problems]
 
 
+@pytest.mark.fault(26)
 @pytest.mark.parametrize(
     ("text", "value"),
     [
@@ -92,6 +93,7 @@ def test_an_alias_repeats_the_value_without_sharing_it(tmp_path: Path) -> None:
     assert data["a"]["b"] is not data["c"]["b"]
 
 
+@pytest.mark.fault(26)
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
@@ -142,6 +144,7 @@ def test_all_problems_of_a_file_are_told_and_the_rest_is_read(tmp_path: Path) ->
     assert document.data == {"a": 1, "b": None, "c": {"d": [None], "e": 5}}
 
 
+@pytest.mark.fault(26)
 def test_aliases_of_aliases_do_not_fill_the_memory(tmp_path: Path) -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 12)]

@@ -123,6 +123,7 @@ def test_a_seed_changes_the_split():
     assert set(one["test"].indices) != set(other["test"].indices)
 
 
+@pytest.mark.fault(18)
 @pytest.mark.parametrize(
     ("provided", "options", "message"),
     [
@@ -321,6 +322,7 @@ def _notes(*images, unreadable=()):
     )
 
 
+@pytest.mark.fault(16)
 def test_every_unreadable_picture_of_every_split_is_named():
     written = {
         "train": _notes((b"1", 0), (b"2", 1), unreadable=[Failure(0, "x\n.png", "torn")]),
@@ -338,6 +340,7 @@ def test_every_unreadable_picture_of_every_split_is_named():
     refuse_unreadable({"train": written["train"]}, ["a", "b"], skip=True)
 
 
+@pytest.mark.fault(19)
 def test_the_card_counts_duplicates_and_contradictions():
     written = {
         "train": _notes((b"1", 0), (b"2", 1), (b"2", 1), (b"5", 0)),

@@ -427,8 +427,9 @@ def kinds(random: np.random.Generator) -> dict[str, tuple[bytes, np.ndarray]]:
             np.concatenate([colour, alpha[..., None]], axis=-1),
             white_below(colour >> shift, alpha >> shift))  # fmt: skip
         level = draw(1 << depth)
+        three = np.repeat((level >> shift)[..., None], 3, axis=-1)
         add(f"grey and alpha, {depth} bits", depth, 4, np.stack([level, alpha], axis=-1),
-            white_below(np.repeat((level >> shift)[..., None], 3, axis=-1), alpha >> shift))  # fmt: skip
+            white_below(three, alpha >> shift))  # fmt: skip
     for depth in (1, 2, 4, 8):
         table, index = random.integers(256, size=(1 << depth, 3)), draw(1 << depth)
         palette = b"PLTE" + table.astype(np.uint8).tobytes()

@@ -65,8 +65,8 @@ def opcodes(marker: Path) -> dict[str, bytes]:
         "Popen": b"\x80\x04\x8c\x0asubprocess\x8c\x05Popen\x93](\x8c\x02sh\x8c\x02-c"
         + short + b"e\x85R.",
         "STACK_GLOBAL": b"\x80\x04\x8c\x02os\x8c\x06system\x93" + short + b"\x85R.",
-        "eval": b"cbuiltins\neval\n(S'__import__(\"os\").system(" + b'"' + text.replace(b"'", b"\\'")
-        + b'"' + b")'\ntR.",
+        "eval": b"cbuiltins\neval\n(S'__import__(\"os\").system(\""
+        + text.replace(b"'", b"\\'") + b"\")'\ntR.",
     }  # fmt: skip
 
 
@@ -148,6 +148,11 @@ HARMLESS = {"appended to a good file"}
 """Nothing reads what follows the tensors."""
 
 
+def in_a_tar(path: Path) -> object:
+    with tarfile.open(path) as tar:
+        return pickle.loads(tar.extractfile("pickle").read())
+
+
 @pytest.mark.fault(28)
 def test_the_attacks_are_live(tmp_path):
     """Each runs its payload where it is unpickled without care."""
@@ -156,7 +161,7 @@ def test_the_attacks_are_live(tmp_path):
         lambda path: pickle.load(path.open("rb")),
         lambda path: np.load(path, allow_pickle=True)["arr_0"],
         lambda path: np.load(path, allow_pickle=True),
-        lambda path: pickle.loads(tarfile.open(path).extractfile("pickle").read()),
+        in_a_tar,
         lambda path: pickle.loads(zipfile.ZipFile(path).read("archive/data.pkl")),
     )
     for name, content in attacks(tmp_path / "marker").items():
@@ -198,7 +203,7 @@ def test_nothing_in_a_file_is_run(tmp_path, suffix, tally):
 
 
 def tensor_call(storage: str, arguments: str) -> bytes:
-    """A pickle that rebuilds a tensor from a storage of the zip with arguments of the attacker's."""
+    """A pickle that rebuilds a tensor from a storage of the zip, with an attacker's arguments."""
     persistent = f"(S'storage'\nctorch\n{storage}\nS'0'\nS'cpu'\nI4\ntQ"
     return f"ctorch._utils\n_rebuild_tensor_v2\n({persistent}{arguments}tR.".encode()
 
@@ -282,7 +287,7 @@ SAFETENSORS = {
     "bytes of no tensor": header(json.dumps({"w": entry()}), data=bytes(4000)),
     "an unknown type": header(json.dumps({"w": entry(dtype="PICKLE")}), data=bytes(4)),
     "one name twice": header(
-        '{"w": %s, "w": %s}' % (json.dumps(entry()), json.dumps(entry())), data=bytes(8)
+        f'{{"w": {json.dumps(entry())}, "w": {json.dumps(entry())}}}', data=bytes(8)
     ),
 }
 

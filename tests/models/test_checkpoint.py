@@ -111,11 +111,13 @@ def bombs(marker):
     return made
 
 
+@pytest.mark.fault(28)
 def test_the_bombs_are_live(tmp_path):
     pickle.loads(bombs(tmp_path / "marker")["pickle-2"])
     assert (tmp_path / "marker").exists()
 
 
+@pytest.mark.fault(28)
 @pytest.mark.parametrize("suffix", ["pth", "safetensors"])
 def test_pickles_are_refused_and_not_executed(tmp_path, suffix):
     for name, content in bombs(tmp_path / "marker").items():
@@ -179,6 +181,7 @@ def test_a_prefix_chooses_a_part(tmp_path):
     assert torch.equal(module[0].weight, tensors["body.0.weight"])
 
 
+@pytest.mark.fault(27)
 @pytest.mark.parametrize(
     ("change", "message"),
     [

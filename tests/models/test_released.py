@@ -121,6 +121,7 @@ def reshaped():
     return resnet18() | {"conv1.weight": torch.zeros(64, 1, 7, 7)}
 
 
+@pytest.mark.fault(27)
 @pytest.mark.parametrize(
     ("state", "text"),
     [
@@ -140,6 +141,7 @@ def test_another_architecture_is_told_with_file_backbone_and_keys(state, text):
     assert text in str(caught.value)
 
 
+@pytest.mark.fault(27)
 def test_our_own_form_is_checked_too():
     state = network("small-cnn", 4).state_dict() | {"body.9.weight": torch.zeros(1)}
     del state["head.weight"]
@@ -205,6 +207,7 @@ class Evil:
         return (print, ("run!",))
 
 
+@pytest.mark.fault(28)
 @pytest.mark.parametrize(
     ("content", "text"),
     [

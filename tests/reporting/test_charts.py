@@ -197,3 +197,21 @@ def test_a_chart_drawn_again_has_the_same_bytes(tables, tmp_path):
     defined = re.findall(r'<clipPath id="(\w+)"', svg)
     assert defined == [f"clip{i}" for i in range(1, len(defined) + 1)]
     assert set(re.findall(r"url\(#(\w+)\)", svg)) <= set(defined)
+
+
+@pytest.mark.fault(30)
+def test_signs_that_no_svg_can_hold_are_written_as_escapes(tmp_path):
+    """One of them would end the whole process, within the library that draws."""
+    named = "a\x00b\x07c\x1b[31m\ufffe\ud800 d\té🦉</script>"
+    values = [{"class": named, "count": 1}, {"class": "x", "count": 2}]
+    spec = {
+        "data": {"values": values},
+        "mark": "bar",
+        "encoding": {
+            "x": {"field": "class", "type": "nominal", "axis": {"labelLimit": 900}},
+            "y": {"field": "count", "type": "quantitative"},
+        },
+    }
+    write_chart(Panel("bars", "Bars", spec), tmp_path, ("svg",))
+    texts = ElementTree.parse(tmp_path / "bars.svg").iter("{http://www.w3.org/2000/svg}text")
+    assert "a\\x00b\\x07c\\x1b[31m\\ufffe\\ud800 d\té🦉</script>" in [one.text for one in texts]

@@ -82,6 +82,7 @@ def test_nothing_is_loaded(html):
     assert all(href.startswith("#") for href in reader.get("a", "href"))
 
 
+@pytest.mark.fault(30)
 def test_policy_allows_exactly_the_pages_own_code(html):
     (policy,) = [v for v in Reader(html).get("meta", "content") if "default-src" in v]
     rules = dict(rule.split(" ", 1) for rule in policy.split("; "))
@@ -229,6 +230,7 @@ class TestFinalTable:
         assert "seconds" not in html[html.index('id="final-table"') : html.index('id="methods"')]
 
 
+@pytest.mark.fault(30)
 def test_hostile_names_stay_text(hostile):
     reader = Reader(hostile)
     assert "img" not in reader.tags
@@ -257,6 +259,23 @@ def test_whatever_is_missing_is_left_out(altered, statement):
     assert "Data and methods" in html
     text = re.sub(r"<(script|style).*?</\1>", "", html, flags=re.S)
     assert not re.search(r"\bNone\b|\bnan\b", text)
+
+
+@pytest.mark.fault(19)
+def test_repeated_images_of_a_dataset_are_told(altered, html):
+    card = {
+        "duplicates": {"test_in_train": 1_234, "test_in_val": 0, "val_in_train": 2},
+        "images_with_several_labels": 5,
+        "unreadable_count": 1,
+    }
+    name = "(SELECT min(dataset) FROM datasets)"
+    told = page(altered(f"UPDATE datasets SET card = '{json.dumps(card)}' WHERE dataset = {name}"))
+    expected = (
+        "(pixel by pixel): 1,234 test images are also in training, 2 validation images are also in "
+        "training, 5 images have several labels, 1 files could not be read and are left out."
+    )
+    assert told.count(expected) == 1
+    assert "pixel by pixel" not in html
 
 
 @pytest.mark.fault(23)
@@ -376,6 +395,7 @@ class TestInChromium:
         opened.evaluate("document.querySelectorAll('.claim details').forEach(d => d.open = true)")
         assert opened.evaluate("document.documentElement.scrollWidth") == 390
 
+    @pytest.mark.fault(30)
     def test_hostile_names_run_nothing(self, hostile, tmp_path):
         path = tmp_path / "report.html"
         path.write_text(hostile, encoding="utf-8")

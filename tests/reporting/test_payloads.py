@@ -1,9 +1,9 @@
-"""Row 30: payloads in every text of a study are shown literally, and nothing is run or asked for."""
+"""Row 30: payloads in every text of a study are shown literally; nothing is run or asked for."""
 
 import json
 import re
-import xml.etree.ElementTree as ElementTree
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -100,8 +100,9 @@ def drawn(tables):
 
 
 UNWANTED = (
-    "[...document.querySelectorAll('img, iframe, object, embed, base, form:not(.vega-bindings), video, link, math, "
-    "main script, main style, template, a[href^=javascript]')].map(e => e.outerHTML)"
+    "[...document.querySelectorAll('img, iframe, object, embed, base, form:not(.vega-bindings), "
+    "video, link, math, main script, main style, template, a[href^=javascript]')]"
+    ".map(e => e.outerHTML)"
     ".filter(text => !text.startsWith('<link rel=\"icon\"'))"
 )
 HANDLERS = (

@@ -112,6 +112,7 @@ class Payload:
         return Path.touch, (self.trace,)
 
 
+@pytest.mark.fault(28)
 def test_a_pickled_checkpoint_is_refused(site):
     trace = site.folder / "executed"
     forge(site, pickle.dumps(Payload(trace)))

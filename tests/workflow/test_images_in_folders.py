@@ -41,6 +41,7 @@ def test_a_copied_folder_is_the_same_folder(site):
     assert site.plan() == set()
 
 
+@pytest.mark.fault(16)
 def test_all_corrupt_images_are_named(site):
     images = site.folder / "images"
     broken = {
@@ -59,6 +60,7 @@ def test_all_corrupt_images_are_named(site):
     assert before and site.bytes("datasets/pictures") == {}
 
 
+@pytest.mark.fault(16)
 def test_corrupt_images_are_skipped_and_counted_if_asked(site):
     (site.folder / "images/train/null/1.png").write_bytes(b"")
     site.configure({"datasets": {"pictures": {"skip_corrupt": True}}})

@@ -26,6 +26,7 @@ def test_a_download_is_fetched_once(tmp_path):
     assert len(calls) == 2
 
 
+@pytest.mark.fault(29)
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
 def test_an_interrupted_download_leaves_nothing(tmp_path, error):
     def fetch(folder):
@@ -37,6 +38,7 @@ def test_an_interrupted_download_leaves_nothing(tmp_path, error):
     assert [path.name for path in tmp_path.iterdir() if path.suffix != ".lock"] == []
 
 
+@pytest.mark.fault(29)
 def test_what_a_killed_download_left_is_cleared(tmp_path):
     (tmp_path / ".a.partial").mkdir()
     (tmp_path / ".a.partial/stale").touch()
@@ -67,6 +69,7 @@ def test_a_full_disk_is_a_user_error(tmp_path):
         downloaded(tmp_path, "a", fetch)
 
 
+@pytest.mark.fault(21)
 @pytest.mark.parametrize("name", ["../../evil", "@scope/name", "..", "a b\n", "x" * 400, "ü"])
 def test_any_name_stays_in_the_folder(tmp_path, name):
     folder = downloaded(tmp_path / "d", name, lambda to: None)

@@ -83,6 +83,7 @@ HOSTILE = [
 ]
 
 
+@pytest.mark.fault(21)
 @pytest.mark.parametrize("name", HOSTILE)
 def test_any_folder_name_is_a_class(tmp_path, name):
     folder = name.replace("/", "∕")  # the one sign that no file name can hold
@@ -103,6 +104,7 @@ def test_names_are_composed_so_that_they_compare(tmp_path):
         _provide(tmp_path)
 
 
+@pytest.mark.fault(21)
 def test_a_name_that_is_no_text_is_refused(tmp_path):
     _image(tmp_path / "b/1.png")
     os.mkdir(os.fsencode(tmp_path) + b"/\xff\xfe")  # noqa: PTH102
@@ -110,6 +112,7 @@ def test_a_name_that_is_no_text_is_refused(tmp_path):
         _provide(tmp_path)
 
 
+@pytest.mark.fault(18)
 def test_a_class_in_one_split_only_is_named(tmp_path):
     for name in ["train/a/1.png", "train/b/1.png", "test/b/1.png", "test/c/1.png"]:
         _image(tmp_path / name)

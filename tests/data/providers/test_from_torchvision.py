@@ -211,6 +211,7 @@ def test_a_folder_without_the_files_is_unavailable(tmp_path):
         _provide("MNIST", tmp_path)
 
 
+@pytest.mark.fault(29)
 def test_a_download_is_kept_only_when_complete(tmp_path, monkeypatch):
     def download(self):
         _write_mnist(tmp_path / "made" / str(len(calls)))
@@ -235,6 +236,7 @@ def test_a_download_is_kept_only_when_complete(tmp_path, monkeypatch):
     assert (tmp_path / "downloads/torchvision-MNIST/MNIST/raw").is_dir()
 
 
+@pytest.mark.fault(29)
 def test_torchvisions_unpacking_is_filtered_too(tmp_path):
     with tarfile.open(tmp_path / "a.tar", "w") as tar:
         link = tarfile.TarInfo("link")

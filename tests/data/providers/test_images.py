@@ -27,6 +27,7 @@ def _saved(tmp_path, image, name="x.png", **options):
     return tmp_path / name
 
 
+@pytest.mark.fault(20)
 @pytest.mark.parametrize(
     ("mode", "colour", "suffix", "rgb"),
     [
@@ -48,6 +49,7 @@ def test_modes_become_rgb(tmp_path, mode, colour, suffix, rgb):
     assert pixels == pytest.approx(expected, abs=1)
 
 
+@pytest.mark.fault(20)
 def test_palette_with_a_transparent_colour_lies_on_white(tmp_path):
     image = Image.new("P", (2, 1))
     image.putpalette([250, 0, 0, 0, 0, 250])
@@ -63,6 +65,7 @@ def test_grey_is_luma_601(tmp_path):
     assert _uniform(_read(path, channels=1)) == [round(0.299 * 200 + 0.587 * 100 + 0.114 * 50)]
 
 
+@pytest.mark.fault(20)
 @pytest.mark.parametrize("suffix", ["png", "tif"])
 @pytest.mark.parametrize("value", [0, 128, 129, 257 * 77, 40_000, 65_535])
 def test_sixteen_bits_are_scaled_not_clipped(tmp_path, suffix, value):
@@ -80,6 +83,7 @@ def test_integers_beyond_16_bits_and_floats_are_refused(tmp_path):
         _read(path)
 
 
+@pytest.mark.fault(20)
 def test_exif_rotation_is_applied(tmp_path):
     image = Image.new("RGB", (4, 4), "black")
     image.putpixel((0, 0), (255, 255, 255))
@@ -89,6 +93,7 @@ def test_exif_rotation_is_applied(tmp_path):
     assert _read(path)[0, 3].tolist() == [255, 255, 255]
 
 
+@pytest.mark.fault(20)
 def test_a_damaged_exif_block_costs_only_the_rotation(tmp_path):
     exif = Image.Exif()
     exif[0x0112], exif[0x010F] = 6, "x" * 20
@@ -100,6 +105,7 @@ def test_a_damaged_exif_block_costs_only_the_rotation(tmp_path):
     assert _uniform(_read(path, channels=1)) == pytest.approx([60], abs=1)
 
 
+@pytest.mark.fault(20)
 @pytest.mark.parametrize("suffix", ["gif", "png", "webp", "tif"])
 def test_the_first_frame_of_an_animation_counts(tmp_path, suffix):
     frames = [Image.new("RGB", (4, 4), colour) for colour in ((255, 0, 0), (0, 0, 255))]
@@ -127,6 +133,7 @@ def _noise(tmp_path, name):
     return _saved(tmp_path, Image.fromarray(pixels), name)
 
 
+@pytest.mark.fault(16)
 @pytest.mark.filterwarnings("ignore:Truncated File Read")
 @pytest.mark.parametrize("name", ["x.jpg", "x.png", "x.gif", "x.bmp", "x.webp", "x.tif"])
 @pytest.mark.parametrize("share", [0.02, 0.5, 0.9])
@@ -138,6 +145,7 @@ def test_truncated_files_are_unreadable(tmp_path, name, share):
         _read(path)
 
 
+@pytest.mark.fault(16)
 @pytest.mark.parametrize("place", ["pixels", "checksum of the pixels"])
 def test_a_flipped_bit_in_a_png_is_found(tmp_path, place):
     path = _noise(tmp_path, "x.png")
@@ -149,6 +157,7 @@ def test_a_flipped_bit_in_a_png_is_found(tmp_path, place):
         _read(path)
 
 
+@pytest.mark.fault(16)
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
@@ -177,6 +186,7 @@ def _png_header(width, height):
     )
 
 
+@pytest.mark.fault(17)
 @pytest.mark.parametrize(
     ("size", "named"),
     [
@@ -192,6 +202,7 @@ def test_bombs_are_refused_before_they_are_decoded(tmp_path, monkeypatch, size, 
         open_image(tmp_path / "bomb.png")
 
 
+@pytest.mark.fault(17)
 def test_the_limit_is_below_the_one_at_which_pillow_warns():
     assert module.LARGEST_PIXELS < Image.MAX_IMAGE_PIXELS
 
