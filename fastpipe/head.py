@@ -5,6 +5,7 @@ any head that ends deletes the locks of all; and after a kill it stays. This one
 """
 
 import atexit
+import shlex
 import sys
 
 from fastpipe.config.names import WORK
@@ -28,8 +29,8 @@ class Head:
         """
         if self._lock is not None:
             return
-        words = [word for word in sys.argv[1:] if not word.startswith("-")]
-        lock = Lock(WORK / "locks" / HEAD, " ".join(["running snakemake", *words[-3:]]))
+        command = shlex.join(["snakemake", *sys.argv[1:]])
+        lock = Lock(WORK / "locks" / HEAD, f"running {command}")
         if who := lock.acquire():
             raise UserError(
                 f"{who} has been {who.what} on these results since {who.began}. Wait until it has "

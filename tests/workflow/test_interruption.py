@@ -145,7 +145,7 @@ def test_an_orphan_and_a_new_head(slow, undisturbed, tally):
         held = holders(slow)
         slow.run(FINETUNED)
         log = slow.path("logs/runs/net@1/pictures/slow/seeds-0-1/finetune.log").read_text()
-        ((orphan, host),) = [(h["pid"], h["host"]) for h in held if "finetune" in h["what"]]
+        ((orphan, host),) = [(h["pid"], h["host"]) for h in held if "writing finetune" in h["what"]]
         assert f"waiting for process {orphan} on {host}, which is writing finetune in" in log
         wait_for_end_of_group(attempt.process.pid)
         made = slow_results(slow)
