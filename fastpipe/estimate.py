@@ -161,6 +161,8 @@ class Estimate:
     def _features(self, spec: Mapping[str, Any]) -> float:
         sizes, classes = self.sizes(spec["dataset"]), self._classes(spec["dataset"])
         network = network_of(spec["backbone"], spec["channels"])
+        if network is None:
+            return 0
         most = spec["score_images_per_class"]
         images = sizes.train + sizes.val if most is None else 2 * most * classes
         own = self.plan.config.sources[spec["source"]].dataset

@@ -43,7 +43,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 
 
 @pytest.mark.parametrize(
-    "arguments", [["check"], ["finetune", "--help"], ["advise", "--help"], ["schema", "."]]
+    "arguments",
+    [["check"], ["status"], ["finetune", "--help"], ["advise", "--help"], ["schema", "."]],
 )
 def test_nothing_heavy_is_imported_before_a_stage_runs(
     tmp_path: Path, arguments: list[str]
@@ -78,6 +79,14 @@ def test_check_prints_the_plan_of_the_shipped_studies(run: Run) -> None:
     assert (status, err) == (0, "")
     assert "Runs of demo" in out
     assert "minutes on " in out
+
+
+def test_status_tells_of_the_default_study_and_of_any(run: Run) -> None:
+    status, out, err = run("status")
+    assert (status, err) == (0, "")
+    assert out.startswith("Nothing is running.\n") and "\nStudy demo" in out
+    assert "0 of 82 jobs are done." in out
+    assert json.loads(run("status", "hp-grid", "--json")[1])["study"]["study"] == "hp-grid"
 
 
 def test_an_unknown_study_is_one_line_without_a_traceback(run: Run) -> None:

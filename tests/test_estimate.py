@@ -160,6 +160,10 @@ def test_a_network_that_was_never_timed_is_judged_by_its_multiplications(plan: P
     # four bytes for each number of the body and of a head for ten classes, for 8 states of 5 runs
     assert estimate.bytes(large) == 5 * 8 * 4 * (11_186_132 + 513 * 10)
     assert estimate.bytes(strange) == 0
+    assert estimate.bytes(plan.features(Snapshot("strange", 0.0), "own")) == 0
+    assert estimate.bytes(plan.features(Snapshot("large", 0.0), "own")) == 4 * (
+        1000 * (512 + 10) + 10 * 512
+    )
 
 
 def test_bytes_of_prepared_images_are_their_pixels_and_labels(plan: Plan) -> None:

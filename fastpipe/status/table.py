@@ -21,6 +21,8 @@ _WIDE = 112
 """Columns from which every quantity has a column of its own."""
 
 _STYLES = {"failed": "red", "lost": "red", "stopped": "yellow"}
+_MOST_ENDED = 5
+"""Jobs that ended without success that are told of in full, the newest."""
 _BAR = 20
 _ONE_LINE = 36
 """Columns up to which a pack's two names stand beside each other."""
@@ -36,8 +38,11 @@ def beats_view(beats: Sequence[Beat], console: Console, now: datetime) -> Consol
         parts.append(_running(running, wide=wide))
     else:
         parts.append(Text("Nothing is running."))
-    for beat in ended:
+    newest = sorted(ended, key=lambda beat: beat.updated, reverse=True)
+    for beat in newest[:_MOST_ENDED]:
         parts += ["", *_ended(beat, now)]
+    if more := len(newest[_MOST_ENDED:]):
+        parts += ["", Text(f"… and {more:,} more; fastpipe status --json lists them.")]
     return Group(*parts)
 
 

@@ -105,6 +105,17 @@ def test_what_failed_is_told_with_its_reason_and_log(plan) -> None:
     assert re.search(r"^finetune +0 / 2 .* 1$", text, re.MULTILINE)
 
 
+def test_of_many_that_failed_the_newest_are_told(plan) -> None:
+    for number in range(9):
+        folder = Path(f"results/datasets/near-{number}")
+        with pytest.raises(UserError), heartbeat(WORK, "prepare", folder):
+            raise UserError(f"fault {number}")
+    text = shown(plan)
+    assert [n for n in range(9) if f"fault {n}" in text] == [4, 5, 6, 7, 8]
+    assert "… and 4 more; fastpipe status --json lists them." in text
+    assert len(json.loads(status_json(lambda: plan, None, WORK))["jobs"]) == 9
+
+
 def test_totals_of_a_study_count_what_is_done_stale_and_missing(plan) -> None:
     jobs = plan.jobs("demo")
     for job in jobs:
