@@ -169,6 +169,9 @@ def pack_files(*names):
     return lambda wildcards: in_folder(pack_folder(pack(wildcards)), *names)
 
 
+report: "workflow/report/workflow.rst"
+
+
 wildcard_constraints:
     source="[^/@]+",
     epoch="[^/@]+",

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from fastpipe.audit import Audit, State, audit
+from fastpipe.config.packed import PACKED
 from fastpipe.config.plan import Job
 from fastpipe.errors import UserError
 from fastpipe.files import digest
@@ -167,3 +168,48 @@ def test_damaged_databases_and_reports_are_stale_and_no_error() -> None:
         "results/collect/collect.bin",
         "results/report/report.json",
     ]
+
+
+def left_out(*paths: Path) -> None:
+    """Remove files as a pack without weights would."""
+    digests = {str(path): digest(path) for path in paths}
+    content = {"left_out": digests, "listings": {}, "contents": {}}
+    PACKED.write_text(json.dumps(content))
+    for path in paths:
+        path.unlink()
+
+
+def test_what_a_pack_left_out_counts_as_being_there(chain: dict[str, Job]) -> None:
+    left_out(*(Path(f"results/{stage}/{stage}.bin") for stage in CHAIN))
+    found = audit(chain.values())
+    assert states(found, chain) == ["current"] * 3
+    assert found.damages == []
+
+
+def test_a_file_with_another_digest_was_not_left_out(chain: dict[str, Job]) -> None:
+    output = Path("results/two/two.bin")
+    left_out(output)
+    PACKED.write_text(PACKED.read_text().replace(digest(Path("results/one/one.bin")), "other"))
+    assert states(audit(chain.values()), chain) == ["current", "stale", "current"]
+
+
+def test_what_was_left_out_is_missing_once_it_is_to_be_read(chain: dict[str, Job]) -> None:
+    for stage, before in (("two", "one"), ("three", "two")):
+        chain[stage] = dataclasses.replace(chain[stage], reads=(chain[before].record,))
+    left_out(*(Path(f"results/{stage}/{stage}.bin") for stage in ("one", "two")))
+    assert states(audit(chain.values()), chain) == ["current"] * 3
+    Path("results/three/three.json").unlink()
+    assert states(audit(chain.values()), chain) == ["missing"] * 3
+
+
+def test_tables_are_collected_without_what_was_left_out(chain: dict[str, Job]) -> None:
+    collect = dataclasses.replace(job("collect"), reads=(chain["one"].record,))
+    left_out(Path("results/one/one.bin"))
+    assert states(audit([*chain.values(), collect]), chain) == ["current"] * 3
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", '{"left_out": [], "listings": {}, "contents": {}}'])
+def test_a_damaged_manifest_is_told(chain: dict[str, Job], text: str) -> None:
+    PACKED.write_text(text)
+    with pytest.raises(UserError, match=r"packed\.json is damaged"):
+        audit(chain.values())

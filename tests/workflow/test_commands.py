@@ -66,5 +66,6 @@ def test_snakemakes_report(site):
     report = site.folder / "bericht.html"
     site.run("--report", str(report))
     text = report.read_text()
-    for part in ("finetune", "studies/tiny/report.html", "the whole report"):
+    described = "fastpipe compares ways to fine-tune"
+    for part in ("finetune", "studies/tiny/report.html", "the whole report", described):
         assert part in text, part
