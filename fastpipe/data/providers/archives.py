@@ -33,10 +33,18 @@ def unpack_tar(archive: Path, folder: Path, largest_bytes: int = _LARGEST_BYTES)
                 written += member.size
                 _check(archive, member, count, written, largest_bytes)
                 _write(tar, member, folder / member.name)
+            _read_to_end(tar, archive, largest_bytes)
     except (tarfile.TarError, EOFError, OSError, ValueError, OverflowError) as error:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise ArchiveError(f"{archive.name} cannot be unpacked: {error}") from None
+
+
+def _read_to_end(tar: tarfile.TarFile, archive: Path, limit: int) -> None:
+    """What follows the last member: the compression's checksum stands at the very end."""
+    while tar.fileobj.read(1 << 20):
+        if tar.fileobj.tell() > 2 * limit:
+            raise ArchiveError(f"{archive.name} goes on for over {2 * limit:,} bytes")
 
 
 def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
