@@ -40,6 +40,9 @@ def require(*, install: bool) -> None:
         raise Unavailable("starting SLURM's daemons needs root")
     if CONFIGURATION.exists() and not CONFIGURATION.is_symlink():
         raise Unavailable(f"{CONFIGURATION} is there: this machine has a SLURM of its own")
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", 16817)) == 0:
+            raise Unavailable("another SLURM for tests is running on this machine")
     if missing := [name for name in PROGRAMS if not shutil.which(name)]:
         if not install:
             raise Unavailable(f"{', '.join(missing)}: not installed (make test-cluster does)")
