@@ -97,7 +97,11 @@ def export(
         card["use"] = _use(out)
     try:
         _write_atomically(out, lambda temporary: _save(temporary, tensors, out.suffix, card))
-        write_json(card_path, card | {"file": out.name, "sha256": digest(out)})
+        try:
+            write_json(card_path, card | {"file": out.name, "sha256": digest(out)})
+        except UserError:  # a model without its card is of no use
+            out.unlink()
+            raise
     except OSError as error:
         reason = error.strerror or error
         raise UserError(
