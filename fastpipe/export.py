@@ -99,7 +99,11 @@ def export(
     try:
         save = lambda temporary: _save(temporary, tensors, out.suffix, card)  # noqa: E731
         _write_atomically(out, card_path, save)
-        write_json(card_path, card | {"file": out.name, "sha256": digest(out)})
+        try:
+            write_json(card_path, card | {"file": out.name, "sha256": digest(out)})
+        except UserError:  # a model without its card is of no use
+            out.unlink()
+            raise
     except OSError as error:
         reason = error.strerror or error
         raise UserError(

@@ -120,7 +120,6 @@ def test_the_nth_write_of_a_stage_fails(stage, trial, tally):
     assert undisturbed.code == 0, undisturbed.said
     wanted = vouched(study, job)
     writes = count.stat().st_size
-    print(stage, writes)
     assert writes >= 5
     for number in chosen(tally, writes):
         error = ERRORS[number % len(ERRORS)]
@@ -131,10 +130,12 @@ def test_the_nth_write_of_a_stage_fails(stage, trial, tally):
         assert "Traceback" not in attempt.said, f"{number} of {writes}\n{attempt.said}"
         if attempt.code:
             assert study.made() == before, f"{number} of {writes}"
-            assert_told(attempt.said, error, before)
+            assert_told(attempt.said, error)
+        if attempt.code and number % (5 if tally.whole else 1) == 0:
             attempt = study.run(job)
             assert attempt.code == 0, attempt.said
-        assert vouched(study, job) == wanted, f"{number} of {writes}"
+        if attempt.code == 0:
+            assert vouched(study, job) == wanted, f"{number} of {writes}"
         shutil.rmtree(study.folder)
     tally.add("results lost", 0)
 
@@ -147,7 +148,7 @@ def disk(study: Any, count: Path, error: int) -> dict[str, str]:
     }
 
 
-def assert_told(said: str, error: int, names: dict[str, bytes]) -> None:
+def assert_told(said: str, error: int) -> None:
     """The last line names a path in the results and, for a full disk, the bytes needed."""
     line = said.strip().splitlines()[-1]
     if error == errno.EIO:
