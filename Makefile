@@ -28,7 +28,7 @@ test-cluster: setup
 	@CLUSTER=yes $(BIN)/python -m pytest tests/cluster
 
 faults: setup
-	@FAULTS=all $(BIN)/python -m pytest -m fault
+	@FAULTS=all $(BIN)/python -m pytest -n 2 --dist loadfile -m fault
 
 format: setup
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix . && $(BIN)/snakefmt Snakefile workflow

@@ -60,8 +60,18 @@ def pytest_runtest_makereport(item, call):
 
 
 def pytest_sessionfinish(session):
-    if CAMPAIGN.whole:
-        CAMPAIGN.write(Path(__file__).parents[1] / "docs" / "faults.md")
+    """Workers (pytest-xdist) end before the process that started them, which writes the table."""
+    if not CAMPAIGN.whole:
+        return
+    root = Path(__file__).parents[1]
+    saved = root / ".pytest_cache" / "faults"
+    if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+        CAMPAIGN.save(saved / f"{worker}.json")
+        return
+    for file in sorted(saved.glob("*.json")):
+        CAMPAIGN.add(file)
+        file.unlink()
+    CAMPAIGN.write(root / "docs" / "faults.md")
 
 
 # --- pretended GPUs

@@ -6,6 +6,7 @@ what it saw. `make faults` runs the whole campaign and writes `docs/faults.md`.
 """
 
 import importlib.util
+import json
 import platform
 import random
 from collections import Counter, defaultdict
@@ -63,6 +64,21 @@ class Campaign:
             ended = self.outcomes[row].get(item.nodeid)
             if report.outcome != "passed" or (report.when == "call" and ended is None):
                 self.outcomes[row][item.nodeid] = report.outcome
+
+    def save(self, file: Path) -> None:
+        """Write down what a worker has seen, for the process that writes the table."""
+        file.parent.mkdir(parents=True, exist_ok=True)
+        counts = {node: tally.counts for node, tally in self.tallies.items()}
+        file.write_text(json.dumps([counts, self.outcomes, self.seconds]))
+
+    def add(self, file: Path) -> None:
+        """Take over what a worker has saved."""
+        counts, outcomes, seconds = json.loads(file.read_text())
+        for node, own in counts.items():
+            self.tallies[node] = Tally(self.whole, random.Random(), Counter(own))
+        for row, ended in outcomes.items():
+            self.outcomes[int(row)] |= ended
+        self.seconds.update({int(row): spent for row, spent in seconds.items()})
 
     def write(self, file: Path) -> None:
         """The table, in Markdown."""
