@@ -132,7 +132,9 @@ def test_a_torn_note_names_nobody():
 
 
 @pytest.mark.parametrize(
-    ("pid", "alive"), [(os.getpid(), True), (1, True), (2**22 + 1, False)]
+    ("pid", "alive"),
+    [(os.getpid(), True), (1, True), (2**22 + 1, False)],
+    ids=["own", "init", "none"],
 )  # the last is above the largest process number
 def test_a_process_of_this_host_is_known_by_its_number(pid, alive):
     assert Holder(pid, socket.gethostname(), 0.0, "").runs_here() is alive
