@@ -21,14 +21,14 @@ demo: setup
 	@echo "The report: $(CURDIR)/results/studies/demo/report.html"
 
 test: setup
-	@$(BIN)/python -m pytest -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # On a SLURM of one node that is started for it. Needs root, and gets Debian's packages if need be.
 test-cluster: setup
 	@CLUSTER=yes $(BIN)/python -m pytest tests/cluster
 
 faults: setup
-	@FAULTS=all $(BIN)/python -m pytest -n 2 --dist loadfile -m fault
+	@FAULTS=all $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m fault
 
 format: setup
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix . && $(BIN)/snakefmt Snakefile workflow
