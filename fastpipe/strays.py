@@ -16,7 +16,7 @@ from fastpipe.integrity import read_record
 
 __all__ = ["SNAKEMAKE_MARK", "Stray", "Strays", "find_strays", "job_files", "sizes", "stage_of"]
 
-_APART = ("logs", "benchmarks", ".work", "advice", "README.md")
+_APART = ("logs", "benchmarks", ".work", "advice", "packed.json", "README.md")
 """Entries of the results folder that are no results of jobs."""
 
 

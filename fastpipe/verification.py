@@ -13,6 +13,7 @@ from pathlib import Path
 from rich.console import Console
 
 from fastpipe.audit import State, audit
+from fastpipe.config.packed import Packed
 from fastpipe.config.plan import Job, Plan
 from fastpipe.config.problems import nearest
 from fastpipe.errors import UserError
@@ -114,9 +115,11 @@ def verify_results(
     asked = plan.jobs(study) if study else every
     strays = find_strays(every)
     result = Verification(foreign=[*strays.files, *(f for s in strays.jobs for f in s.files)])
-    vouched = [_vouched(record, True) for job in asked for record in job.records if record.exists()]
+    packed = plan.packed
+    records = (record for job in asked for record in job.records if record.exists())
+    vouched = [_vouched(record, True, packed) for record in records]
     if study is None:
-        vouched += [_vouched(stray.record, False) for stray in strays.jobs]
+        vouched += [_vouched(stray.record, False, packed) for stray in strays.jobs]
     else:
         folders = {job.folder for job in asked}
         result.foreign = [f for f in result.foreign if folders.intersection(f.parents)]
@@ -125,14 +128,20 @@ def verify_results(
     return result
 
 
-def _vouched(record: Path, planned: bool) -> _Vouched:
+def _vouched(record: Path, planned: bool, packed: Packed) -> _Vouched:
+    """What a record vouches for, without what was left out of a packed study."""
     found = _Vouched(record, planned)
     try:
         outputs = read_record(record)["outputs"]
     except UserError as error:
         found.problem = str(error).partition(" Delete ")[0]
     else:
-        found.outputs = {record.parent / name: digest for name, digest in outputs.items()}
+        files = {record.parent / name: digest for name, digest in outputs.items()}
+        found.outputs = {
+            file: digest
+            for file, digest in files.items()
+            if file.exists() or not packed.lacks(file, digest)
+        }
     return found
 
 
