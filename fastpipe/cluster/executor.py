@@ -18,12 +18,10 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import snakemake_executor_plugin_slurm as slurm
-from snakemake_executor_plugin_slurm import common_settings
 from snakemake_executor_plugin_slurm.job_status_query import (
     query_job_status,
     query_job_status_sacct,
@@ -36,7 +34,7 @@ from fastpipe.cluster.batch import Batch, Member, ended, remove
 from fastpipe.cluster.grouping import alike, merged, split
 from fastpipe.config.names import WORK
 
-__all__ = ["Executor", "ExecutorSettings", "common_settings"]
+__all__ = ["Executor"]
 
 BATCHES = WORK / "batches"
 _LOOK_S = 2.0
@@ -58,23 +56,6 @@ _ENDED = {
 for long."""
 
 _FORGOTTEN = "no longer known to SLURM"
-
-
-@dataclass
-class ExecutorSettings(slurm.ExecutorSettings):
-    """The SLURM plugin's settings, and those of batches."""
-
-    batch_minutes: float = field(
-        default=10,
-        metadata={"help": "Ready jobs of a rule share a SLURM job of about so many minutes."},
-    )
-    batch_jobs: int = field(
-        default=50, metadata={"help": "The most jobs that share a SLURM job; 1: none do."}
-    )
-    batch_wait: float = field(
-        default=60,
-        metadata={"help": "The most seconds that a ready job waits for others, if any may come."},
-    )
 
 
 class SharedJob:
