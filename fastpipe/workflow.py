@@ -8,7 +8,6 @@ other reason. So the inputs that Snakemake is shown depend on where a job stands
 `collect` and `report` are cheap and always follow.
 """
 
-import functools
 import sys
 import uuid
 from collections.abc import Callable, Iterable, Sequence
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from fastpipe.audit import Audit, State, audit
+from fastpipe.config.expansion import BASE_SCALE
 from fastpipe.config.load import load, yaml_files
 from fastpipe.config.names import WORK, Pack, Snapshot
 from fastpipe.config.plan import Job, Plan
@@ -84,11 +84,11 @@ class Graph:
         new = [name for name in targets if name not in self._seen]
         if self.found is None or not new:
             return
-        self._before_looking()
         self._seen |= set(new)
         self._audit(dict.fromkeys(job for name in new for job in self.plan.jobs(name)))
 
     def _audit(self, jobs: Iterable[Job]) -> None:
+        self._before_looking()
         found = audit(jobs)
         found.refuse_damage()
         for records, state in found.states.items():
@@ -110,23 +110,24 @@ class Graph:
     def _behind(self, job: Job) -> list[Job]:
         """A job and all that it is made from, that first; nothing if no study asks for it."""
         wanted, behind = list(job.records), set()
+        jobs = self._jobs_with(job)
+        makers = {record: maker for maker in jobs for record in maker.records}
         while wanted:
-            maker = self._makers.get(wanted.pop())
+            maker = makers.get(wanted.pop())
             if maker is not None and maker not in behind:
                 behind.add(maker)
                 wanted += maker.reads
-        return [maker for maker in self._jobs if maker in behind]
+        return [maker for maker in jobs if maker in behind]
 
-    @functools.cached_property
-    def _jobs(self) -> list[Job]:
-        """The jobs of all studies, inputs before their users."""
-        asked = (job for name in self.plan.targets for job in self.plan.jobs(name))
-        return list(dict.fromkeys(asked))
-
-    @functools.cached_property
-    def _makers(self) -> dict[Path, Job]:
-        """The job that writes a record."""
-        return {record: job for job in self._jobs for record in job.records}
+    def _jobs_with(self, job: Job) -> list[Job]:
+        """The jobs of the first study that asks for this one, inputs before their users. To plan
+        the larger scales takes seconds: they come last."""
+        scales = self.plan.targets.items()
+        for name, _ in sorted(scales, key=lambda item: item[1].scale_name != BASE_SCALE):
+            jobs = self.plan.jobs(name)
+            if job in jobs:
+                return jobs
+        return []
 
     def job(self, stage: str, wildcards: Any) -> Job:
         """The job of a stage that makes the files with these wildcards."""

@@ -143,16 +143,28 @@ def test_an_orphan_and_a_new_head(slow, undisturbed, tally):
         os.kill(attempt.process.pid, signal.SIGKILL)
         attempt.process.wait()
         held = holders(slow)
-        slow.run(FINETUNED)
-        log = slow.path("logs/runs/net@1/pictures/slow/seeds-0-1/finetune.log").read_text()
         ((orphan, host),) = [(h["pid"], h["host"]) for h in held if "writing finetune" in h["what"]]
-        assert f"waiting for process {orphan} on {host}, which is writing finetune in" in log
+        os.kill(orphan, signal.SIGSTOP)  # else it may have ended before the new job comes
+        head = start_head(slow, FINETUNED)
+        waits = f"waiting for process {orphan} on {host}, which is writing finetune in"
+        log = slow.path("logs/runs/net@1/pictures/slow/seeds-0-1/finetune.log")
+        wait_for_text(log, waits)
+        os.kill(orphan, signal.SIGCONT)
+        said = head.communicate()[0]
+        assert head.returncode == 0, said
         wait_for_end_of_group(attempt.process.pid)
         made = slow_results(slow)
         assert made and made == {name: undisturbed[name] for name in made}
         tally.add("orphans")
         tally.add("mixed", 0)
         shutil.rmtree(slow.pack("slow"))
+
+
+def wait_for_text(file: Path, text: str, seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not file.exists() or text not in file.read_text(errors="replace"):
+        assert time.monotonic() < end, f"{file} does not say {text!r}"
+        time.sleep(0.05)
 
 
 def holders(site) -> list[dict]:
