@@ -346,7 +346,8 @@ class TestMistakes:
     def test_a_database_that_is_none(self, run, workplace, tmp_path):
         (workplace / study_folder("grid") / "study.duckdb").write_bytes(b"no database at all")
         code, _, err = run("--source", "src", "--images", str(tmp_path))
-        assert code == 1 and "cannot be read" in err and "Run snakemake grid" in err
+        assert code == 1 and "cannot open results/studies/grid/study.duckdb" in err
+        assert "Delete it and run snakemake again" in err
 
     def test_results_that_are_out_of_date(self, run, workplace, tmp_path):
         images = write_images(tmp_path / "mine", {"a": 9, "b": 9})

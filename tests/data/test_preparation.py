@@ -296,7 +296,7 @@ def test_a_margin_is_black_and_the_image_fills_the_rest(tmp_path, length):
     np.testing.assert_array_equal(images, expected)
 
 
-def test_a_full_disk_while_writing_is_an_os_error_not_a_crash(tmp_path, monkeypatch):
+def test_a_full_disk_while_writing_is_an_error_that_names_the_file(tmp_path, monkeypatch):
     class Full:
         def write(self, content):
             raise OSError(errno.ENOSPC, "no space left on device")
@@ -308,7 +308,7 @@ def test_a_full_disk_while_writing_is_an_os_error_not_a_crash(tmp_path, monkeypa
             return None
 
     monkeypatch.setattr("pathlib.Path.open", lambda self, mode: Full())
-    with pytest.raises(OSError, match="no space left"):
+    with pytest.raises(UserError, match=r"no space left .* while writing .*train-images\.npy"):
         _write(tmp_path, _Patchy(9, []))
 
 
