@@ -80,7 +80,8 @@ class Chained:
         return {
             str(file.relative_to(results)): _masked(file)
             for file in files
-            if not file.name.endswith((".timing.json", ".seen", ".duckdb"))
+            if not file.name.endswith((".timing.json", ".duckdb"))
+            and ".seen" not in file.name
             and file.relative_to(results).parts[0] != ".work"
         }
 

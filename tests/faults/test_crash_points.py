@@ -110,7 +110,7 @@ def test_old_or_new_never_mixed(befores, whole, tmp_path, tally, place, stage):
         assert ("runs" in again.said.replace(said, "")) is not done
         assert_same(site, whole, job)
         left = {f.name for f in (site.folder / "results/.work").iterdir()}
-        assert left == {"locks"} or done
+        assert left - {"heartbeats"} == {"locks"} or done
         tally.add("kills at crash points")
         tally.add("mixed", 0)
 
