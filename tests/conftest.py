@@ -41,6 +41,8 @@ def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 # --- faults: a sample in every test run, the whole campaign with `make faults`
 
 _campaign = _module("campaign", Path(__file__).parent / "faults" / "campaign.py")
+ROOT = Path(__file__).parents[1]
+SAVED = ROOT / ".pytest_cache" / "faults"
 CAMPAIGN = _campaign.Campaign(
     whole=os.environ.get("FAULTS") == "all", seed=int(os.environ.get("FAULTS_SEED", "0"))
 )
@@ -56,22 +58,19 @@ def tally(request):
 def pytest_runtest_makereport(item, call):
     report = yield
     CAMPAIGN.note(item, report)
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker and CAMPAIGN.whole and report.when == "teardown":
+        CAMPAIGN.save(SAVED / f"{worker}.json")
     return report
 
 
-def pytest_sessionfinish(session):
-    """Workers (pytest-xdist) end before the process that started them, which writes the table."""
-    if not CAMPAIGN.whole:
-        return
-    root = Path(__file__).parents[1]
-    saved = root / ".pytest_cache" / "faults"
-    if worker := os.environ.get("PYTEST_XDIST_WORKER"):
-        CAMPAIGN.save(saved / f"{worker}.json")
-        return
-    for file in sorted(saved.glob("*.json")):
-        CAMPAIGN.add(file)
-        file.unlink()
-    CAMPAIGN.write(root / "docs" / "faults.md")
+def pytest_sessionfinish():
+    """The table, of an interrupted campaign as well; workers (pytest-xdist) have saved theirs."""
+    if CAMPAIGN.whole and "PYTEST_XDIST_WORKER" not in os.environ:
+        for file in sorted(SAVED.glob("*.json")):
+            CAMPAIGN.add(file)
+            file.unlink()
+        CAMPAIGN.write(ROOT / "docs" / "faults.md")
 
 
 # --- pretended GPUs
