@@ -107,8 +107,8 @@ def test_time_is_that_of_earlier_jobs_and_more_for_larger_packs(
 ) -> None:
     minutes = [needs.minutes(plan.finetune(pack("small", "own", "many", n))) for n in (1, 1000)]
     assert minutes[0] < minutes[1]
-    # nobody knows the pace of a large network here
-    assert needs.minutes(plan.finetune(pack("deep", "large", "many"))) == 24 * 60
+    # a large network that was never timed is judged by its multiplications
+    assert needs.minutes(plan.finetune(pack("deep", "large", "many"))) > 10 * minutes[0]
 
 
 @pytest.mark.parametrize("device", ["auto", "cuda"])
