@@ -47,14 +47,14 @@ def provider(target: str) -> str | None:
 
 
 def tries() -> Iterator[tuple[str, str, Runs]]:
-    """Each torchvision backbone with each kind of images on disk: the first runs that pair them."""
+    """The first runs with each torchvision backbone, and with each kind of images on disk."""
     seen = set()
     known = set(torchvision.models.list_models())
     for runs in (runs for name in TARGETS for runs in paper().runs(name)):
         backbone = paper().config.sources[runs.snapshot.source].backbone.name
-        pair = (backbone, provider(runs.target))
-        if backbone in known and pair[1] in ON_DISK and pair not in seen:
-            seen.add(pair)
+        pair = {backbone, provider(runs.target)}
+        if backbone in known and pair & ON_DISK.keys() and not pair <= seen:
+            seen |= pair
             yield backbone, runs.target, runs
 
 
