@@ -15,6 +15,7 @@ sys.path.insert(0, str(HOME))
 
 from fastpipe.audit import State
 from fastpipe.config.names import (
+    DOWNLOADS,
     dataset_folder,
     features_folder,
     pack_folder,
@@ -72,7 +73,7 @@ settings = graph.plan.config.settings
 THREADS = settings.compute.threads
 os.environ[SLOTS] = str(settings.gpu_slots)
 GPU = 0 if settings.compute.device == "cpu" else 1
-DOWNLOADS = str(Path(settings.downloads).expanduser())
+os.environ[DOWNLOADS] = str(Path(settings.downloads).expanduser())
 RUNS = "runs/{source}@{epoch}/{target}/{variant}/seeds-{first}-{last}"
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fastpipe.config.names import WORK
+from fastpipe.config.names import DOWNLOADS, WORK
 from fastpipe.devices import LOST, DeviceLostError
 from fastpipe.errors import UserError
 from fastpipe.stopping import Stopped, heed_signals
@@ -89,7 +89,9 @@ def prepare(
     spec: Spec,
     identity: Identity,
     out: Out,
-    downloads: Annotated[Path, typer.Option(help="Cache of downloaded packages and archives.")],
+    downloads: Annotated[
+        Path, typer.Option(envvar=DOWNLOADS, help="Cache of downloaded packages and archives.")
+    ],
 ) -> None:
     """Images of a dataset → uint8 arrays, labels, splits and a card."""
     from fastpipe.stages.prepare import PrepareSpec, prepare
@@ -114,7 +116,9 @@ def pretrain(
     out: Out,
     dataset: Annotated[str, typer.Option(help="Record that vouches for its images, if any.")] = "",
     start: Annotated[str, typer.Option(help="Record of the snapshot to continue from.")] = "",
-    downloads: Annotated[Path, typer.Option(help="Cache of released weights.")] = Path("downloads"),
+    downloads: Annotated[
+        Path, typer.Option(envvar=DOWNLOADS, help="Cache of released weights.")
+    ] = Path("downloads"),
 ) -> None:
     """One snapshot of a source: trained here, or of released weights."""
     if json.loads(spec).get("library"):
@@ -278,8 +282,10 @@ def check(
 def _plan(configfile: list[Path] | None) -> Any:
     from fastpipe.config.load import load
     from fastpipe.config.plan import Plan
+    from fastpipe.config.results import refuse_lost_results
     from fastpipe.workflow import configuration_files
 
+    refuse_lost_results()
     return Plan(load(configuration_files(HOME, configfile or [])))
 
 

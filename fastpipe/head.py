@@ -10,6 +10,7 @@ import sys
 
 from fastpipe.config.names import WORK
 from fastpipe.errors import UserError
+from fastpipe.files import writing
 from fastpipe.locks import HEAD, Lock
 
 __all__ = ["Head"]
@@ -31,7 +32,9 @@ class Head:
             return
         command = shlex.join(["snakemake", *sys.argv[1:]])
         lock = Lock(WORK / "locks" / HEAD, f"running {command}")
-        if who := lock.acquire():
+        with writing(lock.path):
+            who = lock.acquire()
+        if who:
             raise UserError(
                 f"{who} has been {who.what} on these results since {who.began}. Wait until it has "
                 "ended, or end it; then run snakemake again. Nothing was changed. "

@@ -4,6 +4,7 @@ A job's files are told by its record: the record itself, the outputs that it lis
 the notes beside it, and its log and benchmark. Symbolic links to folders are not followed.
 """
 
+import contextlib
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -89,8 +90,12 @@ def stage_of(record: Path) -> str:
 
 
 def sizes(files: Iterable[Path]) -> int:
-    """Bytes of files, links not followed."""
-    return sum(file.lstat().st_size for file in files)
+    """Bytes of files, links not followed; one that a job has just removed has none."""
+    total = 0
+    for file in files:
+        with contextlib.suppress(FileNotFoundError):
+            total += file.lstat().st_size
+    return total
 
 
 def _files() -> list[Path]:

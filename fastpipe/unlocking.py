@@ -6,6 +6,7 @@ from pathlib import Path
 
 from fastpipe.config.names import WORK
 from fastpipe.errors import UserError
+from fastpipe.files import writing
 from fastpipe.locks import FRESH_SECONDS, Holder, Lock, holder_of, note_of
 
 __all__ = ["unlock"]
@@ -26,7 +27,8 @@ def unlock(folder: Path) -> None:
         UserError: a holder lives. Nothing has been removed.
     """
     locks = sorted((folder / WORK / "locks").glob("*.lock"))
-    held = [holder for lock in locks if (holder := Lock(lock, "").holder())]
+    with writing(folder / WORK / "locks"):
+        held = [holder for lock in locks if (holder := Lock(lock, "").holder())]
     left = [note_of(lock) for lock in locks if note_of(lock).exists()]
     left += [lock for lock in [folder / SNAKEMAKE] if lock.is_dir() and any(lock.iterdir())]
     if held:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 __all__ = [
+    "DOWNLOADS",
     "RESULTS",
     "STAGES",
     "WORK",
@@ -29,6 +30,9 @@ STAGES = (
 RESULTS = Path("results")
 """What the graph writes, relative to the working directory."""
 
+DOWNLOADS = "FASTPIPE_DOWNLOADS"
+"""Environment variable by which the Snakefile tells jobs `settings.downloads`: where the copies lie
+is no part of any rule."""
 WORK = RESULTS / ".work"
 """Work folders and locks of running stages."""
 

@@ -1,11 +1,22 @@
 """Where results lie: in `results` of the working directory, or on another disk, through a link."""
 
+import shlex
 from pathlib import Path
 
 from fastpipe.config.names import RESULTS
 from fastpipe.errors import UserError
 
-__all__ = ["place_results"]
+__all__ = ["place_results", "refuse_lost_results"]
+
+
+def refuse_lost_results() -> None:
+    """Raise UserError if `results` leads to a folder that is not there: a disk may be missing, and
+    nothing should look like a study of which nothing has been done."""
+    if RESULTS.is_symlink() and not RESULTS.exists():
+        raise UserError(
+            f"{RESULTS} leads to {RESULTS.readlink()}, which is not there. Is its disk mounted? If "
+            f"the results are gone for good, remove the link (rm {RESULTS})."
+        )
 
 
 def place_results(where: str | None) -> None:
@@ -15,8 +26,9 @@ def place_results(where: str | None) -> None:
     link that is there stays if nothing is set.
 
     Raises:
-        UserError: `results` holds something already, leads elsewhere, or cannot be made.
+        UserError: `results` holds something already, leads elsewhere or nowhere, or cannot be made.
     """
+    refuse_lost_results()
     if where is None:
         return
     place = Path(where).expanduser()
@@ -30,8 +42,8 @@ def place_results(where: str | None) -> None:
     if RESULTS.exists() and any(RESULTS.iterdir()):
         raise UserError(
             f"settings.results: {where!r}, but there are results in {RESULTS} already. Move them "
-            f'to a folder that does not exist yet (mv {RESULTS} "{place}"), then run snakemake '
-            "again."
+            f"(mv -T {RESULTS} {shlex.quote(str(place))}; that folder must be empty or not exist), "
+            "then run snakemake again."
         )
     try:
         place.mkdir(parents=True, exist_ok=True)

@@ -33,7 +33,7 @@ from fastpipe.files import (
     writing,
 )
 from fastpipe.heartbeat import Heartbeat, heartbeat
-from fastpipe.integrity import remember, sealed, verify
+from fastpipe.integrity import read_record, remember, sealed, verify
 from fastpipe.locks import Lock
 from fastpipe.progress import Progress
 from fastpipe.stages.log import log_may_fail
@@ -201,6 +201,7 @@ def stage_job(
         UserError: another process holds the lock for a very long time, an input is missing or
             damaged, the disk is full, or the system refuses. Outputs of an earlier run are
             untouched.
+        SystemExit: with code 0; the process that held the lock has done this very job.
     """
     spec = spec.model_dump(mode="json") if isinstance(spec, BaseModel) else dict(spec)
     identities = {stage: identity} if isinstance(identity, str) else identity
@@ -208,7 +209,10 @@ def stage_job(
         stack.enter_context(log_may_fail())
         with writing(folder, _PLACE_BYTES):
             folder.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(_lock(work, folder, stage))
+            waited = stack.enter_context(_lock(work, folder, stage))
+            if waited and _is_made(stage, folder, identities, reads):
+                print("it has made everything: nothing is left to do", flush=True)
+                raise SystemExit(0)
             _clear_up(stage, folder)
             heart = stack.enter_context(heartbeat(work, stage, folder))
             job = Job(folder, work / _work_name(stage, folder, spec, identities, reads), heart)
@@ -234,6 +238,28 @@ def stage_job(
         for name in records:
             with contextlib.suppress(OSError, UserError):  # a note that spares reading files again
                 remember(folder / f"{name}.json")
+
+
+def _is_made(
+    stage: str, folder: Path, identities: Mapping[str, str], reads: Sequence[Path]
+) -> bool:
+    """Whether a job's results are there, whole, and made from the inputs of now."""
+    try:
+        now = {
+            str(record.parent / name): digest
+            for record in reads
+            for name, digest in read_record(record)["outputs"].items()
+        }
+        for part, identity in identities.items():
+            record = folder / f"{stage if part == stage else f'{stage}-{part}'}.json"
+            content = read_record(record)
+            inputs = content["inputs"].items()
+            if content.get("identity") != identity or any(now.get(p, d) != d for p, d in inputs):
+                return False
+            verify(record, content=content)
+    except UserError:
+        return False
+    return True
 
 
 def _clear_up(stage: str, folder: Path) -> None:
@@ -284,10 +310,12 @@ def lock_file(work: Path, stage: str, folder: Path) -> Path:
 
 
 @contextlib.contextmanager
-def _lock(work: Path, folder: Path, stage: str, patience_s: float = 3600.0) -> Iterator[None]:
-    """Hold the only right to write `stage` in `folder`; wait for another holder, naming it."""
+def _lock(work: Path, folder: Path, stage: str, patience_s: float = 3600.0) -> Iterator[bool]:
+    """Hold the only right to write `stage` in `folder`; wait for another holder, naming it.
+    Yields whether it had to wait."""
     lock = Lock(lock_file(work, stage, folder), f"writing {stage} in {folder}")
-    if who := lock.acquire():
+    who = waited = lock.acquire()
+    if who:
         print(f"waiting for {who}, which is {lock.what} since {who.began}", flush=True)
         end = time.monotonic() + patience_s
         while who := lock.acquire():
@@ -298,6 +326,6 @@ def _lock(work: Path, folder: Path, stage: str, patience_s: float = 3600.0) -> I
                 )
             time.sleep(_POLL_SECONDS)
     try:
-        yield
+        yield waited is not None
     finally:
         lock.release()

@@ -41,7 +41,9 @@ def test_an_empty_folder_gives_way() -> None:
 def test_results_that_are_there_are_not_hidden() -> None:
     Path("results").mkdir()
     Path("results/one").write_text("1")
-    with pytest.raises(UserError, match=r'Move them .*\(mv results "elsewhere"\)'):
+    with pytest.raises(
+        UserError, match=r"Move them \(mv -T results elsewhere; that folder must be empty"
+    ):
         place_results("elsewhere")
     Path("results").rename("elsewhere")
     place_results("elsewhere")

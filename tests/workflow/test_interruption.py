@@ -152,6 +152,7 @@ def test_an_orphan_and_a_new_head(slow, undisturbed, tally):
         os.kill(orphan, signal.SIGCONT)
         said = head.communicate()[0]
         assert head.returncode == 0, said
+        assert "nothing is left to do" in log.read_text(errors="replace")
         wait_for_end_of_group(attempt.process.pid)
         made = slow_results(slow)
         assert made and made == {name: undisturbed[name] for name in made}

@@ -50,3 +50,5 @@ def test_as_a_module_a_change_runs_what_depends_on_it(own):
     assert site.run(*profile(site), "mine") == wanted
     own_copy = (site.folder / "mine.csv").read_bytes()
     assert own_copy == site.path("studies/tiny/claims.csv").read_bytes()
+    site.configure({"datasets": {"own": {"test_per_class": 5}}, "settings": {"gamma": 0.02}})
+    assert "prepare datasets/own" in site.plan(*profile(site), "mine")

@@ -30,4 +30,4 @@ rule prepare:
         "Prepare {wildcards.dataset}"
     shell:
         "fastpipe prepare --spec={params.spec:q} --identity={params.identity:q}"
-        " --downloads={DOWNLOADS:q} --out={output.card:q} > {log:q} 2>&1"
+        " --out={output.card:q} > {log:q} 2>&1"

@@ -51,5 +51,5 @@ rule pretrain:
         "Pretrain {wildcards.source} to epoch {wildcards.epoch}"
     shell:
         "fastpipe pretrain --spec={params.spec:q} --identity={params.identity:q}"
-        " --dataset={input.dataset:q} --start={input.start:q} --downloads={DOWNLOADS:q}"
+        " --dataset={input.dataset:q} --start={input.start:q}"
         " --out={output.record:q} > {log:q} 2>&1"
