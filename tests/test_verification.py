@@ -6,6 +6,7 @@ import pytest
 from rich.console import Console
 
 from fastpipe import verification
+from fastpipe.config.packed import Packed
 from fastpipe.config.plan import Job
 from fastpipe.errors import UserError
 from fastpipe.stages.job import stage_job
@@ -16,6 +17,8 @@ WORK = Path("results/.work")
 
 class Planned:
     """A plan of targets."""
+
+    packed = Packed()
 
     def __init__(self, **targets: list[Job]):
         self.targets = targets
