@@ -62,7 +62,7 @@ def test_a_light_pack_opens_elsewhere_and_nothing_is_left_to_do(built, opened):
     light = {name: text for name, text in here.items() if not name.endswith(LARGE)}
     assert len(light) < len(here)
     assert results(opened) == light
-    verified = fastpipe(opened, "verify")
+    verified = fastpipe(opened, "verify", "tiny")
     told = "0 results damaged, 0 stale, 0 files foreign; 0 jobs still to do"
     assert verified.returncode == 0 and told in " ".join(verified.stdout.split()), verified.stdout
 
