@@ -214,5 +214,7 @@ def _code(error: BaseException) -> int | None:
         return error.errno if error.errno in _REMEDIES else None
     if isinstance(error, UserError):
         return None
+    if "fsync failed" in str(error):  # DuckDB's words for whatever the system said then
+        return errno.EIO
     words = (*_NO_ROOM, errno.EIO)
     return next((code for code in words if os.strerror(code) in str(error)), None)
