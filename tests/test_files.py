@@ -335,5 +335,5 @@ def test_one_file_that_cannot_be_flushed_fails_them_all(tmp_path: Path) -> None:
 
 @pytest.mark.fault(11)
 def test_duckdb_s_words_for_a_failed_flush_are_understood(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="study.duckdb"), writing(tmp_path / "study.duckdb"):
+    with pytest.raises(UserError, match=r"study\.duckdb"), writing(tmp_path / "study.duckdb"):
         raise RuntimeError("FATAL Error: fsync failed!")
