@@ -30,6 +30,9 @@ HEARTBEAT_SECONDS = 20.0
 FRESH_SECONDS = 120.0
 """A note whose heartbeat is older than this is of a dead process."""
 
+NOTE_SECONDS = 2.0
+"""How long a lock may be held before a note says by whom; a mere look holds it for a moment."""
+
 _UNSUPPORTED = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL)
 
 
@@ -115,13 +118,23 @@ class Lock:
     def _take(self) -> int | Holder:
         """The open and locked file, or who holds the lock."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        end = time.monotonic() + NOTE_SECONDS
+        while (taken := self._try()) is None:
+            if time.monotonic() > end:
+                return SOMEBODY
+            time.sleep(0.02)
+        return taken
+
+    def _try(self) -> int | Holder | None:
+        """As `_take`; None if somebody holds it who is not named by the note, yet."""
         file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
         kernel_knows = True
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(file)
-            return holder_of(self.path) or SOMEBODY
+            named = holder_of(self.path)
+            return None if named and named.is_here and not named.runs_here() else named
         except OSError as error:
             if error.errno not in _UNSUPPORTED:
                 os.close(file)

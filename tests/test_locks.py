@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import signal
 import socket
+import threading
 import time
 from pathlib import Path
 
@@ -35,10 +36,10 @@ def hold(path, ready):
 
 
 @contextlib.contextmanager
-def holding(path):
+def holding(path, how=hold):
     """Another process that holds the lock."""
     ready = FORK.Event()
-    other = FORK.Process(target=hold, args=(path, ready))
+    other = FORK.Process(target=how, args=(path, ready))
     other.start()
     assert ready.wait(30)
     yield other
@@ -125,7 +126,35 @@ def test_other_errors_of_the_file_system_are_not_swallowed(monkeypatch):
         Lock(LOCK, "").acquire()
 
 
-def test_a_torn_note_names_nobody():
+def take_and_say_later(path, ready):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = os.open(path, os.O_RDWR | os.O_CREAT)
+    fcntl.flock(file, fcntl.LOCK_EX)
+    ready.set()
+    time.sleep(0.3)
+    mine = {"pid": os.getpid(), "host": socket.gethostname(), "since": 0.0, "what": "late"}
+    note_of(path).write_text(json.dumps(mine))
+    time.sleep(60)
+
+
+@pytest.mark.parametrize("dead", [None, 2**22 + 1], ids=["no note", "note of a dead process"])
+def test_one_who_has_just_taken_it_has_a_moment_to_write_its_note(dead):
+    if dead:
+        write_note(LOCK, socket.gethostname(), dead)
+    with holding(LOCK, take_and_say_later) as other:
+        assert Lock(LOCK, "").acquire().pid == other.pid
+
+
+def test_who_merely_looks_refuses_nobody():
+    LOCK.parent.mkdir(parents=True)
+    looking = os.open(LOCK, os.O_RDWR | os.O_CREAT)
+    fcntl.flock(looking, fcntl.LOCK_EX)
+    threading.Timer(0.3, os.close, [looking]).start()
+    assert Lock(LOCK, "").acquire() is None
+
+
+def test_a_torn_note_names_nobody(monkeypatch):
+    monkeypatch.setattr(locks, "NOTE_SECONDS", 0.1)
     with holding(LOCK):
         note_of(LOCK).write_text('{"pid": 1')
         assert str(Lock(LOCK, "").acquire()) == "process 0 on an unknown host"

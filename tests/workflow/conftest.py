@@ -207,10 +207,10 @@ def merged(base: Any, over: Any) -> Any:
 def _announced(line: str) -> str | None:
     if not line.startswith("Shell command:") or "fastpipe" not in line:
         return None
-    words = shlex.split(line)
-    stage = words[words.index("fastpipe") + 1]
-    (out,) = (Path(word.removeprefix("--out=")) for word in words if word.startswith("--out="))
-    return f"{stage} {out.parent.relative_to('results')}"
+    # Only the ends: shlex takes milliseconds for a spec, and a study may have thousands.
+    stage = line.partition("fastpipe ")[2].split(maxsplit=1)[0]
+    out, *_ = shlex.split(line.rpartition(" --out=")[2])
+    return f"{stage} {Path(out).parent.relative_to('results')}"
 
 
 @pytest.fixture(scope="session")
