@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 import torch
 
-from benchmarks.loop import CASES, IMAGES, _ours
+from benchmarks.loop import CASES, IMAGES, updates
 from benchmarks.networks import network, split, where
 from benchmarks.table import Row, print_table
 from benchmarks.timing import interleaved, ratio
@@ -63,7 +63,7 @@ def _loops(device: torch.device) -> Iterator[Row]:
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()
             net = network(backbone, channels, Resolved(device, precision))
-            loops[precision] = _ours(net, images, batch, steps)
+            loops[precision] = updates(net, images, steps, batch_size=batch, flip=True)
             before = torch.cuda.memory_allocated()
             loops[precision]()
             peaks[precision] = (torch.cuda.max_memory_allocated() - before) / _MIB

@@ -3,6 +3,7 @@
 import itertools
 import statistics
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch.nn import functional as F
@@ -22,7 +23,7 @@ from fastpipe.training.loop import FineTuning
 from fastpipe.training.optimisers import build_optimiser
 from fastpipe.training.task import Task
 
-__all__ = ["run"]
+__all__ = ["CASES", "IMAGES", "run", "updates"]
 
 CASES = {  # backbone → (configuration, size, channels, batch, steps in a round)
     "small-cnn": (Backbone(widths=(16, 32, 64, 64)), 28, 1, 100, 40),
@@ -47,7 +48,9 @@ def _measure(name: str, resolved: Resolved) -> list[Row]:
     backbone, size, channels, batch, steps = CASES[name]
     images = split(IMAGES, size, channels)
     contestants = {
-        "ours": _ours(network(backbone, channels, resolved), images, batch, steps),
+        "ours": updates(
+            network(backbone, channels, resolved), images, steps, batch_size=batch, flip=True
+        ),
         "bare": _bare(network(backbone, channels, resolved), images, batch, steps),
         "tensors": _tensor_loader(network(backbone, channels, resolved), images, batch, steps),
         "pictures": _picture_loader(network(backbone, channels, resolved), images, batch, steps),
@@ -74,9 +77,14 @@ def _measure(name: str, resolved: Resolved) -> list[Row]:
     ]
 
 
-def _ours(net: Network, images: Split, batch: int, steps: int) -> Callable[[], None]:
-    """The loop as `finetune` runs it (gather, flip, normalise, step, metrics), less validation."""
-    recipe = Recipe(steps=10**6, batch_size=batch, alpha=0.01, beta=0.01, flip=True)
+def updates(net: Network, images: Split, steps: int, **fields: Any) -> Callable[[], None]:
+    """So many steps as `finetune` takes them (gather, augment, normalise, step, metrics), less
+    validation.
+
+    Args:
+        fields: of the recipe, `batch_size` for instance; without others, α = β = 0.01.
+    """
+    recipe = Recipe(**{"steps": 10**6, "alpha": 0.01, "beta": 0.01} | fields)
     device = net.head.weight.device
     resident = images.to(device, 2**36)
     training = FineTuning(net, recipe, Task("benchmark", CLASSES, resident, resident), seed=0)
