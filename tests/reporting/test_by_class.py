@@ -116,3 +116,10 @@ def test_balanced_accuracy_has_its_interval(altered):
     cell = row["cells"][place]
     assert cell["mean"] == f"{100 * view['balanced_accuracy']:.1f}"
     assert cell["spread"] == f"± {100 * view['balanced_accuracy_half_width']:.1f}"
+
+
+def test_a_column_of_which_nothing_was_measured_is_left_out(altered):
+    assert "forgotten" in headings(altered(), "digits")
+    unmeasured = altered("UPDATE runs SET final_forgotten = NULL WHERE target = 'digits'")
+    assert "forgotten" not in headings(unmeasured, "digits")
+    assert "forgotten" in headings(unmeasured, "fashion-mnist")

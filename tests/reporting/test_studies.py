@@ -44,3 +44,28 @@ def test_the_optimiser_is_told_where_it_differs(altered):
     tables = altered("UPDATE recipes SET optimiser = 'adam' WHERE recipe = 'warmup'")
     told = about(tables, "demo")
     assert told["Warm-up"].endswith("head, adam.") and told["FAST"].endswith("head, sgd.")
+
+
+def test_a_sweep_with_more_arms_than_colours_is_told_as_one(altered):
+    swept = [(rate, momentum) for rate in (0.1, 0.2, 0.5) for momentum in (0.9, 0, 0.5)]
+    tables = altered(
+        *(
+            statement
+            for rate, momentum in swept
+            for name in [f"grid+alpha={rate}+beta={rate}+momentum={momentum}"]
+            for statement in (
+                f"INSERT INTO recipes SELECT * REPLACE ('{name}' AS recipe, {rate} AS alpha, "
+                f"{rate} AS beta, {momentum} AS momentum) FROM recipes WHERE recipe = 'warmup'",
+                f"INSERT INTO arms SELECT * REPLACE ('{name}' AS recipe, '{name}' AS arm, "
+                "position + 9 AS position) FROM arms WHERE recipe = 'warmup'",
+                f"INSERT INTO runs SELECT * REPLACE ('{name}' AS recipe) FROM runs "
+                "WHERE recipe = 'warmup'",
+            )
+        ),
+        "UPDATE arms SET arm = 'mine+yours' WHERE recipe = 'warmup'",
+    )
+    told = about(tables, "demo")
+    assert "mine+yours" in told and not any(label.startswith("grid+") for label in told)
+    swept = "9 settings: α = β 0.1, 0.2, 0.5; momentum 0.9, 0, 0.5"
+    assert told["grid"] == f"{swept}; all with kaiming-fan-in head."
+    assert told["FAST"].startswith("α = 0.1, β = 0.01, ")

@@ -45,7 +45,8 @@ def final_tables(
 
 
 def _columns(rows: Sequence[Row]) -> list[Column]:
-    """All, balanced accuracy only where it says something else than top-1: classes are uneven."""
+    """Those that say something: top-1, and others that were measured; balanced accuracy only where
+    it is not top-1 anyway, as classes are uneven."""
 
     def printed(row: Row, column: str) -> str:
         return plus_minus(row[column], row[f"{column}_half_width"], "percent")
@@ -55,7 +56,9 @@ def _columns(rows: Sequence[Row]) -> list[Column]:
         and printed(row, "balanced_accuracy") != printed(row, "top1")
         for row in rows
     )
-    return [column for column in COLUMNS if uneven or column[0] != "balanced_accuracy"]
+    measured = {name for name, *_ in COLUMNS if any(row[name] is not None for row in rows)}
+    told = measured | {"top1"} if uneven else measured - {"balanced_accuracy"} | {"top1"}
+    return [column for column in COLUMNS if column[0] in told]
 
 
 def _final_row(

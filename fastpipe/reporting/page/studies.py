@@ -1,6 +1,8 @@
 """What is compared: the studies of a report and their arms."""
 
-from collections.abc import Sequence
+import itertools
+import re
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from fastpipe.config.recipe import Recipe
@@ -45,6 +47,9 @@ in the study."""
 _TOLD = ("alpha", "beta", "head_init", "head_sigma", "optimiser")
 """Fields of a recipe that are told of every arm, in words of their own."""
 
+_SWEPT = re.compile(rf"\+({'|'.join(Recipe.model_fields)})=")
+"""Where a label goes on with a swept field, as :mod:`fastpipe.config.expansion` writes it."""
+
 _OTHERS = [field for field in Recipe.model_fields if field not in _TOLD]
 
 
@@ -84,7 +89,11 @@ def study_sections(tables: Tables) -> list[dict[str, Any]]:
         if row["name"] in labels:
             texts = {name: row[name] or "" for name in ("title", "description", "scale")}
             own = [
-                _arm(arm, labels[row["name"]], told) for arm in arms if arm["study"] == row["name"]
+                _entry(list(sweep), labels[row["name"]], told)
+                for _, sweep in itertools.groupby(
+                    (arm for arm in arms if arm["study"] == row["name"]),
+                    key=lambda arm: _name(arm["arm"], labels[row["name"]]),
+                )
             ]
             repeated = row["position"] == 0
             sections.append(
@@ -131,12 +140,44 @@ def _shown(value: Any) -> str:
     return number(value) if isinstance(value, float) else str(value).lower()
 
 
-def _arm(arm: Row, labels: Sequence[str], told: set[str]) -> dict[str, Any]:
-    about = "" if arm["role"] in told or not arm["usual"] else _ABOUT[arm["role"]]
-    told |= {arm["role"]} if about else set()
-    facts = ", ".join(_facts(arm))
+def _name(label: str, labels: Sequence[str]) -> str:
+    """What arms are told under: their own label or, where there are too many for colours, that of
+    the sweep they come from (`grid` of `grid+momentum=0.9`)."""
+    return label if len(labels) <= ARM_COLOURS else _SWEPT.split(label)[0]
+
+
+def _entry(arms: Sequence[Row], labels: Sequence[str], told: set[str]) -> dict[str, Any]:
+    """An arm, or the arms of a sweep: label, description, colour."""
+    first = arms[0]
+    about = _ABOUT[first["role"]] if all(arm["usual"] for arm in arms) else ""
+    about = "" if first["role"] in told else about
+    told |= {first["role"]} if about else set()
+    label = first["arm"]
+    facts = ", ".join(fact for fact in _facts(first) if all(fact in _facts(arm) for arm in arms))
+    if len(arms) > 1:
+        label = _name(label, labels)
+        swept = f"{len(arms)} settings: {'; '.join(_swept(arms))}"
+        facts = f"{swept}; all with {facts}" if facts else swept
     about = f"{about} {facts}.".lstrip() if facts else about
-    return {"label": arm["arm"], "about": about, "colour": arm_colour(arm["arm"], labels)}
+    return {"label": label, "about": about, "colour": arm_colour(first["arm"], labels)}
+
+
+def _swept(arms: Iterable[Row]) -> list[str]:
+    """The values of each field that labels name: `momentum 0, 0.9`."""
+    parts = [_SWEPT.split(arm["arm"])[1:] for arm in arms]
+    settings = [dict(zip(row[::2], row[1::2], strict=True)) for row in parts]
+    values = {
+        field: list(dict.fromkeys(setting[field] for setting in settings if field in setting))
+        for field in dict.fromkeys(field for setting in settings for field in setting)
+    }
+    if all(s.get("alpha") == s.get("beta") for s in settings) and "alpha" in values:
+        del values["beta"]
+        values = {"α\u00a0=\u00a0β": values.pop("alpha")} | values
+    words = {"alpha": "α", "beta": "β"}
+    return [
+        f"{words.get(field, field.replace('_', ' '))}\u00a0{', '.join(each)}"
+        for field, each in values.items()
+    ]
 
 
 def _facts(arm: Row) -> list[str]:
