@@ -46,7 +46,7 @@ def page_content(
         "claims": claims_section(verdicts, shown, titles),
         "figures": shown,
         "tables": final,
-        "balanced": any(column["name"] == "balanced" for t in final for column in t["columns"]),
+        "measured": {column["name"] for table in final for column in table["columns"]},
         "datasets": [_dataset(row) for row in tables.rows("FROM datasets ORDER BY rowid")],
         "notes": _notes(tables, figures, bool(verdicts)),
         "contents": _contents(figures, bool(verdicts), bool(final)),

@@ -36,7 +36,7 @@ def final_tables(
         sources = {other[1] for other in keys if other[0] == study}
         title = f"{target} from {source}" if len(sources) > 1 else target
         if len({other[0] for other in keys}) > 1:
-            title = f"{titles.get(study, study)}: {title}"
+            title = f"{titles.get(study, study)} · {title}"
         columns = _columns(own)
         cells = [_final_row(row, own, labels.get(study, []), columns) for row in own]
         headings = [{"name": name, "unit": unit} for _, name, unit, _, _ in columns]
