@@ -197,7 +197,7 @@ def test_two_studies_have_their_own_arms_and_tables(altered):
     headings = re.findall(r"<h3>(.*?)</h3>", html[html.index('id="final-table"') :])
     own = "FAST and the usual ways to fine-tune"
     assert headings == [
-        f"{own} · digits", f"{own} · fashion-mnist", "Once more: digits", "Once more: fashion-mnist"
+        f"{own} · digits", f"{own} · fashion-mnist", "Once more · digits", "Once more · fashion-mnist"
     ]  # fmt: skip
     assert "digits (Once more)" in claim_row(html, "A9")[1]
     assert "8 comparisons in 4 settings" in claim_row(html, "A9")[1]
