@@ -153,7 +153,7 @@ def test_what_a_job_is_at_work_on_stays() -> None:
     gone = do(job("gone"))
     started, end = FORK.Event(), FORK.Event()
     before = find_prunable(Planned())
-    other = FORK.Process(target=_hold, args=(gone, started, end))
+    other = FORK.Process(target=_hold, args=(gone, started, end), daemon=True)
     other.start()
     started.wait()
     found = find_prunable(Planned())
