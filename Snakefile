@@ -50,6 +50,12 @@ if workflow.storage_settings.default_storage_provider:
         "from the records in `results`. Keep results in a folder (settings.results may name one on "
         "any disk), and put packed studies into object storage (README, Moving results)."
     )
+CACHE = os.environ.get("SNAKEMAKE_OUTPUT_CACHE", "")
+if workflow.workflow_settings.cache is not None and CACHE and not Path(CACHE).is_dir():
+    raise WorkflowError(  # Snakemake would tell after the first job for the cache has run
+        f"SNAKEMAKE_OUTPUT_CACHE names {CACHE}, which is no folder. Make it (mkdir -p), name "
+        "another, or leave out --cache."
+    )
 HEAD = Head()
 
 

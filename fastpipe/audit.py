@@ -43,8 +43,8 @@ class Audit:
     """
 
     states: dict[tuple[Path, ...], State] = field(default_factory=dict)
-    damages: list[str] = field(default_factory=list)
-    rebuilt: list[str] = field(default_factory=list)
+    damages: list[UserError] = field(default_factory=list)
+    rebuilt: list[UserError] = field(default_factory=list)
 
     def state(self, job: Job) -> State:
         return self.states[tuple(job.records)]
@@ -52,7 +52,7 @@ class Audit:
     def refuse_damage(self) -> None:
         """Raise UserError naming every damaged file and how to rebuild it."""
         if self.damages:
-            raise UserError("\n".join(self.damages))
+            raise UserError("\n".join(map(str, self.damages)))
 
 
 def audit(jobs: Iterable[Job], *, digests: bool = True) -> Audit:
@@ -123,7 +123,7 @@ Contents = Mapping[Path, Mapping[str, Any]]
 """What the records of a job say."""
 
 
-def _state(job: Job, damages: list[str], packed: Packed) -> tuple[State, Contents]:
+def _state(job: Job, damages: list[UserError], packed: Packed) -> tuple[State, Contents]:
     """Where a job stands by its own records and files, and what its records say."""
     contents: dict[Path, Mapping[str, Any]] = {}
     if not all(map(there, job.records)):
@@ -132,7 +132,7 @@ def _state(job: Job, damages: list[str], packed: Packed) -> tuple[State, Content
         try:
             contents[record] = content = read_record(record)
         except UserError as error:
-            damages.append(str(error))
+            damages.append(error)
             return State.STALE, contents
         if content.get("identity") != identity:
             return State.STALE, contents
@@ -159,7 +159,7 @@ def _remade(contents: Contents, current: Mapping[str, str]) -> bool:
     return any(current.get(path, digest) != digest for path, digest in inputs)
 
 
-def _whole(contents: Contents, damages: list[str], packed: Packed) -> bool:
+def _whole(contents: Contents, damages: list[UserError], packed: Packed) -> bool:
     """Whether the files of a job's records, those that are there, are as these say."""
     before = len(damages)
     for record, content in contents.items():
@@ -169,5 +169,5 @@ def _whole(contents: Contents, damages: list[str], packed: Packed) -> bool:
         try:
             verify(record, names, content=content)
         except UserError as error:
-            damages.append(str(error))
+            damages.append(error)
     return len(damages) == before

@@ -327,8 +327,8 @@ def prune(
         print("Nothing has been removed; fastpipe prune --yes does so.")
         return
     if yes or typer.confirm("Remove?"):
-        for leftover in remove(found.all):
-            print(f"{leftover.path} stays: a job has begun to work on it.")
+        for leftover, holder in remove(found.all):
+            print(f"{leftover.path} stays: {holder} has been {holder.what} since {holder.began}.")
         print("Removed.")
 
 

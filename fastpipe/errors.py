@@ -17,10 +17,15 @@ class UserError(Exception):
     The message says what was wrong, where (file, key, value) and what to do. The command line
     prints it without a traceback and exits with status 1. It is `printable`, whatever the names of
     files, classes and keys in it.
+
+    Args:
+        problem: what was wrong; all of the message, or without its end.
+        remedy: that end, where some readers need another: what to do.
     """
 
-    def __init__(self, message: str):
-        super().__init__(printable(message))
+    def __init__(self, problem: str, remedy: str = ""):
+        self.problem = printable(problem)
+        super().__init__(printable(f"{problem} {remedy}" if remedy else problem))
 
 
 def printable(text: str) -> str:

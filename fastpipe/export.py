@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from fastpipe.config.backbone_names import OURS, is_timm
-from fastpipe.config.names import number_name
+from fastpipe.config.names import RESULTS, number_name
+from fastpipe.config.packed import PACKED, Packed
 from fastpipe.crash import crash_point
 from fastpipe.errors import UserError
 from fastpipe.files import (
@@ -81,9 +82,9 @@ def export(
         The file of the model and the card.
 
     Raises:
-        UserError: there is no such run, a file of it is missing or damaged, its dataset or its
-            scores are not those it was made with, the network is none of torchvision's, a file
-            would be overwritten, or nothing can be written there.
+        UserError: there is no such run, a file of it is missing, damaged or was left out of a
+            pack, its dataset or its scores are not those it was made with, the network is none of
+            torchvision's, a file would be overwritten, or nothing can be written there.
     """
     card_path = _refuse_places(out, torchvision, force)
     run = find_run(path, seed)
@@ -178,8 +179,22 @@ def _deployed_state(run: Run) -> tuple[int, Path]:
     rows = pq.read_table(run.pack / "deployments.parquet").to_pylist()
     last = max((row for row in rows if row["seed"] == run.seed), key=lambda row: row["step"])
     name = f"states/seed-{run.seed}-step-{last['deployed_step']}.safetensors"
+    _require_packed(run, name)
     verify(run.record, [name])
     return last["deployed_step"], run.pack / name
+
+
+def _require_packed(run: Run, name: str) -> None:
+    """Raise UserError if a file of a run was left out of a packed study."""
+    state = run.pack / name
+    packed = Packed.read(run.results / PACKED.name)
+    place = RESULTS / state.absolute().relative_to(run.results)
+    if str(place) in packed.left_out and not state.exists():
+        raise UserError(
+            f"{state} was left out when this study was packed. Where it was made, pack it with "
+            "fastpipe pack-study --weights; or delete "
+            f"{run.record} and run snakemake {run.record} here, which trains it again."
+        )
 
 
 # --- tensors --------------------------------------------------------------------------------------

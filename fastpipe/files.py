@@ -124,7 +124,7 @@ def read_json(path: Path) -> Any:
         raise UserError(f"{path} cannot be read: {error.strerror}.") from None
     except ValueError as error:
         raise UserError(
-            f"{path} is damaged ({error}). Delete it and run snakemake again to rebuild it."
+            f"{path} is damaged ({error}).", "Delete it and run snakemake again to rebuild it."
         ) from None
 
 

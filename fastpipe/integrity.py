@@ -53,7 +53,7 @@ def verify(
         elif mark is not None:
             fresh[name] = mark
     if faults:
-        raise UserError("\n".join(faults) + f" {_remedy(record)}")
+        raise UserError("\n".join(faults), _remedy(record))
     if fresh:
         with contextlib.suppress(OSError, UserError):  # a reader without the right to write here
             _write_seen(record, seen | fresh)
@@ -102,11 +102,11 @@ def read_record(record: Path) -> dict[str, Any]:
     content = read_json(record)
     for key in ("inputs", "outputs"):
         if not isinstance(content, dict) or not isinstance(content.get(key), dict):
-            raise UserError(f"{record} is damaged: it lists no {key}. {_remedy(record)}")
+            raise UserError(f"{record} is damaged: it lists no {key}.", _remedy(record))
     if unknown := content.keys() - _KEYS:
-        raise UserError(f"{record} is damaged: what is {min(unknown)!r}? {_remedy(record)}")
+        raise UserError(f"{record} is damaged: what is {min(unknown)!r}?", _remedy(record))
     if content.pop("seal", None) not in (None, _seal(content)):
-        raise UserError(f"{record} is damaged: it is not as it was written. {_remedy(record)}")
+        raise UserError(f"{record} is damaged: it is not as it was written.", _remedy(record))
     return content
 
 

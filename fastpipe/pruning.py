@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from filelock import FileLock, Timeout
 from rich.console import Console
 
 from fastpipe.audit import State, audit
@@ -20,6 +19,7 @@ from fastpipe.config.names import RESULTS, WORK
 from fastpipe.config.plan import Job, Plan
 from fastpipe.errors import UserError
 from fastpipe.files import read_json
+from fastpipe.locks import Holder, Lock, note_of
 from fastpipe.stages.job import NOTE, lock_file
 from fastpipe.strays import SNAKEMAKE_MARK, find_strays, sizes, stage_of
 
@@ -52,13 +52,13 @@ class Prunable:
     Attributes:
         results: of jobs that no configuration asks for.
         work: work folders that no job will take up again, and locks of such jobs.
-        running: of both kinds, what a job is at work on.
+        running: of both kinds, what a job is at work on, and the process that runs it.
         unknown: files that no record vouches for.
     """
 
     results: list[Leftover] = field(default_factory=list)
     work: list[Leftover] = field(default_factory=list)
-    running: list[Leftover] = field(default_factory=list)
+    running: list[tuple[Leftover, Holder]] = field(default_factory=list)
     unknown: list[Path] = field(default_factory=list)
 
     @property
@@ -78,7 +78,10 @@ def find_prunable(plan: Plan) -> Prunable:
     work = [*_work_folders(jobs), *_locks(jobs, {leftover.lock for leftover in results})]
     for leftovers, free in ((results, found.results), (work, found.work)):
         for leftover in leftovers:
-            (found.running if _held(leftover.lock) else free).append(leftover)
+            if holder := _holder(leftover.lock):
+                found.running.append((leftover, holder))
+            else:
+                free.append(leftover)
     return found
 
 
@@ -122,33 +125,29 @@ def _locks(jobs: Iterable[Job], of_results: set[Path]) -> Iterator[Leftover]:
     wanted = {lock_file(WORK, job.stage, job.folder) for job in jobs} | of_results
     for lock in sorted((WORK / "locks").glob("*.lock")):
         if _HASH.fullmatch(lock.stem) and lock not in wanted:
-            files = [lock, lock.with_suffix(".json")]
+            files = [lock, note_of(lock)]
             yield Leftover(lock, tuple(file for file in files if file.is_file()), lock)
 
 
-def _held(lock: Path) -> bool:
-    if not lock.exists():
-        return False
-    try:
-        with FileLock(lock, timeout=0):
-            return False
-    except Timeout:
-        return True
+def _holder(lock: Path) -> Holder | None:
+    return Lock(lock, "").holder() if lock.exists() else None
 
 
-def remove(leftovers: Iterable[Leftover]) -> list[Leftover]:
-    """Remove leftovers; those that a job has begun to work on meanwhile stay, and are returned."""
+def remove(leftovers: Iterable[Leftover]) -> list[tuple[Leftover, Holder]]:
+    """Remove leftovers; those that a job has begun to work on meanwhile stay, and are returned with
+    the process that runs it."""
     stayed = []
     for leftover in leftovers:
-        leftover.lock.parent.mkdir(parents=True, exist_ok=True)
+        lock = Lock(leftover.lock, f"removing {leftover.path}")
+        if holder := lock.acquire():
+            stayed.append((leftover, holder))
+            continue
         try:
-            with FileLock(leftover.lock, timeout=0):
-                _remove(leftover)
-                if leftover.path.parent != WORK:
-                    for file in (leftover.lock, leftover.lock.with_suffix(".json")):
-                        file.unlink(missing_ok=True)
-        except Timeout:
-            stayed.append(leftover)
+            _remove(leftover)
+            if leftover.path.parent != WORK:
+                leftover.lock.unlink(missing_ok=True)
+        finally:
+            lock.release()
     return stayed
 
 
@@ -202,7 +201,7 @@ def _lines(found: Prunable) -> Iterator[str]:
             yield f"  {total:>15,} bytes  {len(locks)} locks in {WORK / 'locks'}"
     if found.running:
         yield "Stays, as a job is at work on it:"
-        yield from map(_line, found.running)
+        yield from (f"{_line(leftover)} ({holder})" for leftover, holder in found.running)
     if found.unknown:
         yield "Stays, as no record vouches for it (remove it yourself if you know what it is):"
         yield from (f"  {sizes([file]):>15,} bytes  {file}" for file in found.unknown[:_SHOWN])

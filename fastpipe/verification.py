@@ -54,7 +54,8 @@ class Finding:
     Attributes:
         record: the one of its job.
         reasons: what is wrong, each a sentence.
-        removed: files to be removed before it can be made again.
+        removed: what is to be removed before it can be made again: its record, unless files are
+            missing and no more, which snakemake sees by itself.
         planned: whether the configuration asks for it.
     """
 
@@ -134,7 +135,7 @@ def _vouched(record: Path, planned: bool, packed: Packed) -> _Vouched:
     try:
         outputs = read_record(record)["outputs"]
     except UserError as error:
-        found.problem = str(error).partition(" Delete ")[0]
+        found.problem = error.problem
     else:
         files = {record.parent / name: digest for name, digest in outputs.items()}
         found.outputs = {
@@ -149,20 +150,19 @@ def _read_all(vouched: Sequence[_Vouched], result: Verification, tell: Tell) -> 
     present = {file for one in vouched for file in one.outputs if file.is_file()}
     reach = tell(sizes(present))
     for one in vouched:
-        reasons, removed = [], []
+        reasons = [one.problem] if one.problem else []
+        damaged = one.problem is not None
         for file, digest in one.outputs.items():
             if found := fault(file, digest):
                 reasons.append(found)
-                removed += [file] * file.exists()
+                damaged = damaged or file.exists()
             if file in present:
                 result.files += 1
                 result.bytes += file.lstat().st_size
                 reach(result.bytes)
-        if one.problem:
-            reasons, removed = [one.problem], [one.record]
         if reasons:
-            found = Finding(one.record, tuple(reasons), tuple(removed), one.planned)
-            result.damaged.append(found)
+            removed = (one.record,) if damaged else ()
+            result.damaged.append(Finding(one.record, tuple(reasons), removed, one.planned))
 
 
 def _judge(jobs: Sequence[Job], result: Verification) -> None:
@@ -223,14 +223,16 @@ def _lines(result: Verification, rebuild: Rebuild) -> Iterator[str]:
     if len(result.stale) > _SHOWN:
         yield f"… and {len(result.stale) - _SHOWN:,} more stale results"
     if result.foreign:
-        yield "No configuration asks for (fastpipe prune tells more):"
+        yield "Files that no configuration asks for (fastpipe prune tells more):"
         yield from (f"  {file}" for file in result.foreign[:_SHOWN])
         if len(result.foreign) > _SHOWN:
             yield f"  … and {len(result.foreign) - _SHOWN:,} more files"
     yield (
-        f"{result.files:,} files read ({result.bytes:,} bytes): {len(result.damaged)} results "
-        f"damaged, {len(result.stale)} stale, {len(result.foreign)} files foreign; "
-        f"{result.missing} jobs still to do. Logs, benchmarks and timings are not vouched for."
+        f"Files read: {result.files:,} ({result.bytes:,} bytes). "
+        f"Results damaged: {len(result.damaged):,}, stale: {len(result.stale):,}. "
+        f"Files that no configuration asks for: {len(result.foreign):,}. "
+        f"Jobs still to do: {result.missing:,}. "
+        "Logs, benchmarks and timings are not vouched for."
     )
 
 

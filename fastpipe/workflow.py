@@ -95,7 +95,7 @@ class Graph:
             if self.found.states.get(records) is not State.MISSING:
                 self.found.states[records] = state  # what one study needs, it needs in all
         for damage in found.rebuilt:
-            print(f"{damage.partition(' Delete ')[0]} It is made again.", file=sys.stderr)
+            print(f"{damage.problem} It is made again.", file=sys.stderr)
         stale = State.STALE in found.states.values() and not self._marked
         if stale or not STALE.exists():
             write_bytes(STALE, uuid.uuid4().hex.encode())

@@ -140,8 +140,8 @@ def test_a_damaged_record_is_stale_and_told(chain: dict[str, Job], text: str) ->
     found = audit(chain.values())
     assert states(found, chain) == ["current", "stale", "current"]
     (damage,) = found.damages
-    assert damage.startswith("results/two/two.json is damaged")
-    assert "run snakemake again to rebuild it." in damage
+    assert str(damage).startswith("results/two/two.json is damaged")
+    assert "run snakemake again to rebuild it." in str(damage)
 
 
 def test_a_touched_or_copied_tree_is_current(chain: dict[str, Job]) -> None:
@@ -164,7 +164,7 @@ def test_damaged_databases_and_reports_are_stale_and_no_error() -> None:
     found = audit(jobs)
     assert [found.state(each).value for each in jobs] == ["current", "stale", "stale"]
     assert found.damages == []
-    assert [text.split(" is damaged")[0] for text in found.rebuilt] == [
+    assert [damage.problem.split(" is damaged")[0] for damage in found.rebuilt] == [
         "results/collect/collect.bin",
         "results/report/report.json",
     ]

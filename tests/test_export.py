@@ -283,6 +283,18 @@ def test_damage_is_refused_and_leaves_nothing(results, tmp_path):
     assert not list(tmp_path.glob("*m.*"))
 
 
+def test_a_state_that_was_left_out_of_a_pack_is_told_as_such(results, tmp_path):
+    state = results.pack / "states" / "seed-0-step-7.safetensors"
+    left_out = {f"results/{state.relative_to(results.root)}": digest(state)}
+    manifest = {"left_out": left_out, "listings": {}, "contents": {}}
+    write_json(results.root / "packed.json", manifest)
+    export(results.pack, tmp_path / "there.safetensors")
+    state.unlink()
+    told = r"7\.safetensors was left out .* pack-study --weights; or .* run snakemake .*tune\.json"
+    with pytest.raises(UserError, match=told):
+        export(results.pack, tmp_path / "m.safetensors")
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [

@@ -153,12 +153,16 @@ def test_what_a_job_is_at_work_on_stays() -> None:
     gone = do(job("gone"))
     started, end = FORK.Event(), FORK.Event()
     before = find_prunable(Planned())
-    other = FORK.Process(target=_hold, args=(gone, started, end))
+    other = FORK.Process(target=_hold, args=(gone, started, end), daemon=True)
     other.start()
     started.wait()
     found = find_prunable(Planned())
-    assert found.results == [] and gone.record in [one.path for one in found.running]
-    assert [one.path for one in remove(before.results)] == [gone.record]
+    assert found.results == []
+    running = [(one.path, holder.pid) for one, holder in found.running]
+    assert (gone.record, other.pid) in running
+    assert f"{gone.record} (process {other.pid} on " in printed()
+    (stayed,) = remove(before.results)
+    assert (stayed[0].path, stayed[1].what) == (gone.record, f"writing scores in {gone.folder}")
     end.set()
     other.join()
     assert other.exitcode == 0 and gone.record.exists()
@@ -207,6 +211,7 @@ def test_locks_of_jobs_that_are_asked_for_stay() -> None:
     other.touch()
     remove(find_prunable(Planned(kept)).all)
     assert [lock.exists() for lock in (*locks, other)] == [True, False, True]
+    assert list(other.parent.glob("*.json")) == []  # who held them
     orphan = WORK / "locks" / f"{'1' * 32}.lock"
     orphan.touch()
     remove(find_prunable(Planned(kept)).all)

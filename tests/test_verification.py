@@ -65,8 +65,8 @@ def test_whole_results(one: Job, two: Job) -> None:
     assert (result.damaged, result.stale, result.foreign) == ([], [], [])
     assert (result.files, result.bytes, result.missing) == (4, 24, 1)
     assert printed(result) == [
-        "4 files read (24 bytes): 0 results damaged, 0 stale, 0 files foreign; 1 jobs still to do. "
-        "Logs, benchmarks and timings are not vouched for."
+        "Files read: 4 (24 bytes). Results damaged: 0, stale: 0. Files that no configuration asks "
+        "for: 0. Jobs still to do: 1. Logs, benchmarks and timings are not vouched for."
     ]
 
 
@@ -90,17 +90,18 @@ def test_damaged_and_missing_files_with_their_commands(one: Job, two: Job) -> No
         "results/similarity/one/a.parquet is damaged: its bytes are not those its record vouches "
         "for.",
         "results/similarity/one/states/b.bin is missing.",
-        "  rm results/similarity/one/a.parquet && snakemake results/similarity/one/scores.json "
+        "  rm results/similarity/one/scores.json && snakemake results/similarity/one/scores.json "
         "--configfile 'my config.yaml'",
         "results/similarity/a study's two/scores.json is damaged: it lists no inputs.",
         "  rm 'results/similarity/a study'\"'\"'s two/scores.json' && snakemake "
         "'results/similarity/a study'\"'\"'s two/scores.json' --configfile 'my config.yaml'",
         "All of it at once:",
-        "  rm results/similarity/one/a.parquet 'results/similarity/a study'\"'\"'s two/scores.json'"
-        " && snakemake results/similarity/one/scores.json "
+        "  rm results/similarity/one/scores.json "
+        "'results/similarity/a study'\"'\"'s two/scores.json' && "
+        "snakemake results/similarity/one/scores.json "
         "'results/similarity/a study'\"'\"'s two/scores.json' --configfile 'my config.yaml'",
-        "1 files read (5 bytes): 2 results damaged, 0 stale, 0 files foreign; 0 jobs still to do. "
-        "Logs, benchmarks and timings are not vouched for.",
+        "Files read: 1 (5 bytes). Results damaged: 2, stale: 0. Files that no configuration asks "
+        "for: 0. Jobs still to do: 0. Logs, benchmarks and timings are not vouched for.",
     ]
 
 
@@ -110,7 +111,7 @@ def test_a_folder_in_the_place_of_a_file(one: Job) -> None:
     lines = printed(verify_results(Planned(s=[one]), None))
     assert lines[:2] == [
         "results/similarity/one/a.parquet cannot be read: Is a directory.",
-        "  rm -r results/similarity/one/a.parquet && snakemake results/similarity/one/scores.json",
+        "  rm results/similarity/one/scores.json && snakemake results/similarity/one/scores.json",
     ]
 
 
@@ -139,7 +140,7 @@ def test_long_lists_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     lines = printed(verify_results(Planned(s=asked), None))
     assert lines[2:-1] == [
         "… and 2 more stale results",
-        "No configuration asks for (fastpipe prune tells more):",
+        "Files that no configuration asks for (fastpipe prune tells more):",
         "  results/one.txt",
         "  … and 2 more files",
     ]

@@ -36,18 +36,18 @@ class Packed:
     contents: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def read(cls) -> Self:
-        """The manifest of the working directory.
+    def read(cls, manifest: Path = PACKED) -> Self:
+        """The manifest; default: of the working directory.
 
         Raises:
             UserError: it is there, but cannot be read.
         """
-        if not PACKED.exists():
+        if not manifest.exists():
             return cls()
-        content = read_json(PACKED)
+        content = read_json(manifest)
         keys = ("left_out", "listings", "contents")
         if not isinstance(content, dict) or not all(_is_mapping(content, key) for key in keys):
-            raise UserError(f"{PACKED} is damaged. Open the packed study again.")
+            raise UserError(f"{manifest} is damaged. Open the packed study again.")
         return cls(**{key: content[key] for key in keys})
 
     def lacks(self, path: Path, digest: str) -> bool:

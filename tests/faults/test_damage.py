@@ -83,15 +83,15 @@ def assert_detected(study: Any, file: Path, job: Job, record: Path) -> None:
     found = audit(study.jobs)
     derived = job.stage in ("collect", "report")
     assert len(found.rebuilt) == derived and len(found.damages) == (not derived)
-    assert str(file) in (found.rebuilt + found.damages)[0]
+    assert str(file) in str((found.rebuilt + found.damages)[0])
     if derived:
         assert found.state(job) is State.STALE
 
     (damage,) = verify_results(study.plan, "tiny").damaged
-    assert (damage.record, damage.removed) == (record, (file,))
+    assert (damage.record, damage.removed) == (record, (record,))
     assert str(file) in damage.reasons[0]
     command = Rebuild().command(damage.removed, [damage.record])
-    assert shlex.split(command) == ["rm", str(file), "&&", "snakemake", str(record)]
+    assert shlex.split(command) == ["rm", str(record), "&&", "snakemake", str(record)]
 
 
 @pytest.mark.fault(12)

@@ -63,7 +63,7 @@ def test_a_light_pack_opens_elsewhere_and_nothing_is_left_to_do(built, opened):
     assert len(light) < len(here)
     assert results(opened) == light
     verified = fastpipe(opened, "verify", "tiny")
-    told = "0 results damaged, 0 stale, 0 files foreign; 0 jobs still to do"
+    told = "Results damaged: 0, stale: 0. Files that no configuration asks for: 0."
     assert verified.returncode == 0 and told in " ".join(verified.stdout.split()), verified.stdout
 
 

@@ -41,3 +41,11 @@ def test_a_second_folder_takes_dataset_and_snapshot_from_the_cache(folders, buil
     assert one.bytes("sources") == {
         name: text for name, text in built.bytes("sources").items() if "epoch-0/" in name
     }
+
+
+def test_a_cache_that_is_not_there_is_told_before_anything_runs(folders, monkeypatch):
+    one, _ = folders
+    monkeypatch.setenv("SNAKEMAKE_OUTPUT_CACHE", "kein Cache")
+    told = "SNAKEMAKE_OUTPUT_CACHE names kein Cache, which is no folder. Make it (mkdir -p)"
+    assert told in one.fail("--cache", "prepare", "pretrain", "--", SNAPSHOT)
+    assert not one.path().exists()

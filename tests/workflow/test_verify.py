@@ -33,7 +33,9 @@ def test_each_command_mends_what_it_is_told_for(site):
     before = site.bytes("runs") | site.bytes("features")
     whole = shell(site, "fastpipe verify")
     assert whole.returncode == 0, whole.stdout + whole.stderr
-    assert " 0 results damaged, 0 stale, 0 files foreign; " in whole.stdout
+    assert (
+        " Results damaged: 0, stale: 0. Files that no configuration asks for: 0. " in whole.stdout
+    )
     files = [
         next(site.pack("quick", "states").glob("*.safetensors")),
         site.path("features/net@1/own/means.safetensors"),
@@ -44,6 +46,10 @@ def test_each_command_mends_what_it_is_told_for(site):
     assert found.returncode == 1
     for file in files:
         assert f"{file.relative_to(site.folder)} is damaged" in found.stdout
+    refused = site.fail()
+    for record in ("runs/net@1/pictures/quick/seeds-0-1/finetune", "features/net@1/own/features"):
+        assert f"Delete results/{record}.json and run snakemake again" in refused
+        assert f"  rm results/{record}.json && snakemake " in found.stdout
     lines = [line.strip() for line in found.stdout.splitlines() if "&& snakemake" in line]
     assert len(lines) == 3  # and all of it at once
     for line in lines[:2]:

@@ -4,6 +4,7 @@
 rule prepare:
     input:
         stale=stale("prepare"),
+    # Each has a name, as Snakemake's cache between workflows asks for.
     output:
         **{
             f"{split}_{part}": f"results/datasets/{{dataset}}/{split}-{part}.npy"
@@ -15,7 +16,6 @@ rule prepare:
             for split in SPLITS
         },
         card="results/datasets/{dataset}/card.json",
-        # Each has a name, as Snakemake's cache between workflows asks for.
     log:
         "results/logs/datasets/{dataset}/prepare.log",
     cache: "hash-omit-software"  # eligible for `--cache`, without a word if that is not given
