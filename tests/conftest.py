@@ -126,3 +126,28 @@ def gpus(monkeypatch) -> Gpus:
     for name in ("SLURM_JOB_ID", "SLURM_STEP_ID", "PBS_JOBID", "LSB_JOBID"):
         monkeypatch.delenv(name, raising=False)
     return Gpus(monkeypatch)
+
+
+# --- networks as shapes
+
+
+@pytest.fixture
+def without_numbers(monkeypatch):
+    """Context manager: networks are built on the meta device, so they have shapes, but take no
+    memory and are not initialised."""
+    import torch
+    from torchvision.models.regnet import BlockParams
+
+    plan = BlockParams.from_init_params.__func__
+
+    def plan_in_numbers(cls, **arguments):  # RegNet works out its widths with tensors
+        with torch.device("cpu"):
+            return plan(cls, **arguments)
+
+    @contextlib.contextmanager
+    def shapes_only():
+        with monkeypatch.context() as patch, torch.device("meta"):
+            patch.setattr(BlockParams, "from_init_params", classmethod(plan_in_numbers))
+            yield
+
+    return shapes_only
