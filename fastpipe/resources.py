@@ -10,20 +10,20 @@ memory (MiB, of the host):
     + arrays                            what the stage holds of a dataset or of features
 
 and a third on top. That is meant to suffice, not to fit: a job that needs more is killed, and tried
-again with twice as much, then three times. `tests/test_resources.py` compares with measured peaks.
+again with twice as much, then three times.
 """
 
-import itertools
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
-from fastpipe.config.backbone_sizes import SIZES, UNKNOWN
+from fastpipe.config.config import source_channels
 from fastpipe.config.plan import Job, Plan
 from fastpipe.estimate import Estimate
+from fastpipe.forecast.networks import Network, network_of
 
-__all__ = ["Resources", "activations", "parameters"]
+__all__ = ["Resources"]
 
 _MIB = 2**20
 _MARGIN = 4 / 3
@@ -36,6 +36,9 @@ _COPIES = {"pretrain": 8, "finetune": 8, "deploy": 3, "forgetting": 3, "features
 """Of the parameters at the same time. In training: weights, gradients, two moments at most, the
 start, a state to be written and its bytes, the folded copy that is evaluated."""
 
+_UNKNOWN = Network(90_000_000, features=2048, gmacs=15.0, activations=40_000_000, size=224)
+"""Taken for a network that is not in the table (timm's): as large as a base-sized transformer."""
+
 _PIXELS_PER_PASS = 2**19
 """Of an evaluation's batch; see :func:`fastpipe.evaluation.inference.images_per_batch`."""
 
@@ -44,26 +47,6 @@ _LONGEST_MINUTES = 24 * 60
 _SHORTEST_MINUTES = 5
 _SLOWER = 3
 """A node may be so much slower than what was measured, or busy."""
-
-
-def parameters(backbone: Mapping[str, Any], channels: int) -> int:
-    """Parameters of a body, as its spec declares it; for timm's a guess."""
-    if backbone["name"] == "small-cnn":
-        widths = [channels, *backbone["widths"]]
-        return sum(9 * a * b + 2 * b for a, b in itertools.pairwise(widths))
-    return int(SIZES.get(backbone["name"], UNKNOWN)[0] * 1e6)
-
-
-def activations(backbone: Mapping[str, Any], side: int) -> int:
-    """Numbers that a forward pass computes for an image of side × side pixels."""
-    if backbone["name"] == "small-cnn":
-        total, before = 0, 0
-        for width in backbone["widths"]:
-            side = math.ceil(side / 2) if width > before else side
-            before = width
-            total += 3 * width * side * side  # convolution, normalisation, ReLU
-        return total
-    return int(SIZES.get(backbone["name"], UNKNOWN)[1] * 1e6 * (side / 224) ** 2)
 
 
 class Resources:
@@ -93,50 +76,51 @@ class Resources:
         return _SHORTEST_MINUTES + math.ceil(_SLOWER * self._estimate.seconds(job) / 60)
 
     def memory(self, job: Job) -> int:
+        """MiB."""
         spec = json.loads(job.spec)
+        dataset = _dataset(spec)
         mib = _BASE_MIB.get(job.stage, _BASE_TORCH_MIB)
         if "backbone" in spec:
-            mib += self._network(job.stage, spec) / _MIB
-        mib += self._arrays(job.stage, spec) / _MIB
+            mib += self._network(job.stage, spec, dataset) / _MIB
+        if dataset is not None:
+            mib += self._arrays(job.stage, spec, dataset) / _MIB
         if spec.get("compute", {}).get("device", "cpu") != "cpu":
             mib += _CUDA_MIB
         return math.ceil(mib * _MARGIN / 100) * 100
 
-    def _network(self, stage: str, spec: dict[str, Any]) -> float:
+    def _network(self, stage: str, spec: dict[str, Any], dataset: str | None) -> float:
         """Bytes of parameters and activations."""
-        side, channels = self._image(spec)
-        weights = parameters(spec["backbone"], channels) * _COPIES.get(stage, 3)
+        network = network_of(spec["backbone"], spec["channels"]) or _UNKNOWN
+        side = self._plan.config.datasets[dataset].size if dataset else network.size
+        weights = network.numbers * _COPIES.get(stage, 3)
+        an_image = network.activations_at(side)
         passing = max(1, _PIXELS_PER_PASS // side**2)
-        numbers = passing * activations(spec["backbone"], side) / 2  # few live at a time
+        numbers = passing * an_image / 2  # few live at a time
         training = spec.get("recipe", spec)
         if stage in ("pretrain", "finetune") and "batch_size" in training:
             # the activations, kept for the backward pass, and their gradients
-            numbers = max(numbers, 2 * training["batch_size"] * activations(spec["backbone"], side))
+            numbers = max(numbers, 2 * training["batch_size"] * an_image)
         return 4 * (weights + numbers)
 
-    def _arrays(self, stage: str, spec: dict[str, Any]) -> float:
+    def _arrays(self, stage: str, spec: dict[str, Any], name: str) -> float:
         """Bytes of images and features."""
-        name = spec.get("dataset") or spec.get("target")
-        if stage == "forgetting":
-            name = spec["source_dataset"]
-        if not name:
-            return 0
-        sizes = self._estimate.sizes(name)
+        sizes, dataset = self._estimate.sizes(name), self._plan.config.datasets[name]
         images = sum(filter(None, (sizes.train, sizes.val, sizes.test)))
-        dataset = self._plan.config.datasets[name]
         pixels = dataset.size**2 * dataset.channels
         if stage == "prepare":  # as the provider gives them, and as arrays
             return 3 * images * pixels
-        if stage in ("features", "scores", "similarity"):
-            length = self._feature_length(spec)
-            return 4 * 4 * images * length
+        if stage == "similarity":  # class means alone
+            return 0
+        if stage in ("features", "scores"):
+            return 4 * 4 * images * self._feature_length(spec)
         return images * pixels  # the memory map's pages that are in use
 
-    def _image(self, spec: dict[str, Any]) -> tuple[int, int]:
-        name = spec.get("dataset") or spec.get("target")
-        dataset = self._plan.config.datasets[name] if name else None
-        return (dataset.size, dataset.channels) if dataset else (224, 3)
-
     def _feature_length(self, spec: dict[str, Any]) -> int:
-        backbone = self._plan.config.sources[spec["source"]].backbone
-        return backbone.widths[-1] if backbone and backbone.name == "small-cnn" else 2048
+        source = self._plan.config.sources[spec["source"]]
+        channels = source_channels(self._plan.config, source)
+        return (network_of(source.backbone.model_dump(), channels) or _UNKNOWN).features
+
+
+def _dataset(spec: dict[str, Any]) -> str | None:
+    """Name of the dataset whose images, or their features, a job reads; None if it reads none."""
+    return spec.get("source_dataset") or spec.get("dataset") or spec.get("target")

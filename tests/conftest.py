@@ -2,12 +2,17 @@
 
 import contextlib
 import importlib.util
+import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 from hypothesis import settings
+
+from fastpipe.config.plan import Job
+from fastpipe.files import digest
 
 # This machine may be busy: a slow example is no failure. The same examples are tried every time.
 settings.register_profile("steady", deadline=None, derandomize=True)
@@ -36,6 +41,24 @@ def grid_study() -> ModuleType:
 def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test waits for files that may yet become visible."""
     monkeypatch.setattr("fastpipe.files.PATIENCE_SECONDS", 0.0)
+
+
+# --- results without computing
+
+
+def _finish(job: Job) -> None:
+    job.folder.mkdir(parents=True, exist_ok=True)
+    for record, identity in job.records.items():
+        output = record.with_suffix(".bin")
+        output.write_bytes(b"1")
+        outputs = {output.name: digest(output)}
+        record.write_text(json.dumps({"identity": identity, "inputs": {}, "outputs": outputs}))
+
+
+@pytest.fixture(scope="session")
+def finish() -> Callable[[Job], None]:
+    """Write the records of a job as if it had run, each vouching for one small file."""
+    return _finish
 
 
 # --- faults: a sample in every test run, the whole campaign with `make faults`
@@ -126,3 +149,28 @@ def gpus(monkeypatch) -> Gpus:
     for name in ("SLURM_JOB_ID", "SLURM_STEP_ID", "PBS_JOBID", "LSB_JOBID"):
         monkeypatch.delenv(name, raising=False)
     return Gpus(monkeypatch)
+
+
+# --- networks as shapes
+
+
+@pytest.fixture
+def without_numbers(monkeypatch):
+    """Context manager: networks are built on the meta device, so they have shapes, but take no
+    memory and are not initialised."""
+    import torch
+    from torchvision.models.regnet import BlockParams
+
+    plan = BlockParams.from_init_params.__func__
+
+    def plan_in_numbers(cls, **arguments):  # RegNet works out its widths with tensors
+        with torch.device("cpu"):
+            return plan(cls, **arguments)
+
+    @contextlib.contextmanager
+    def shapes_only():
+        with monkeypatch.context() as patch, torch.device("meta"):
+            patch.setattr(BlockParams, "from_init_params", classmethod(plan_in_numbers))
+            yield
+
+    return shapes_only

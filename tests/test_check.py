@@ -7,11 +7,10 @@ from rich.console import Console
 
 from fastpipe.check import _size, print_plan
 from fastpipe.config.load import load
-from fastpipe.config.plan import Job, Plan
+from fastpipe.config.plan import Plan
 from fastpipe.durations import duration
 from fastpipe.errors import UserError
 from fastpipe.estimate import GPU_STAGES
-from fastpipe.files import digest
 
 TEXT = """
 datasets:
@@ -57,16 +56,6 @@ def cells(text: str, first: str) -> list[str]:
     """Cells of the row that starts with `first`."""
     (line,) = [line for line in text.splitlines() if line.split("  ")[0].strip() == first]
     return [cell.strip() for cell in line.split("  ") if cell.strip()]
-
-
-def finish(job: Job) -> None:
-    """Write the records of a job as if it had run, vouching for one small file."""
-    job.folder.mkdir(parents=True, exist_ok=True)
-    for record, identity in job.records.items():
-        output = record.with_suffix(".bin")
-        output.write_bytes(b"1")
-        outputs = {output.name: digest(output)}
-        record.write_text(json.dumps({"identity": identity, "inputs": {}, "outputs": outputs}))
 
 
 def test_everything_is_to_do_at_first(plan: Plan) -> None:
@@ -118,7 +107,7 @@ def test_a_narrow_console_has_a_variants_parts_below_each_other(plan: Plan) -> N
     assert firsts == ["a-fast-arm-with-a-lo", "ng-name", "  fast", "  +momentum=0.5"]
 
 
-def test_done_stale_and_to_do_are_counted(plan: Plan) -> None:
+def test_done_stale_and_to_do_are_counted(plan: Plan, finish) -> None:
     jobs = plan.jobs("demo")
     for job in jobs:
         if job.stage in ("prepare", "pretrain"):
@@ -136,7 +125,7 @@ def test_done_stale_and_to_do_are_counted(plan: Plan) -> None:
     assert cells(text, "plain")[-1] == "1/1"
 
 
-def test_when_all_is_done_there_is_nothing_to_be_done(plan: Plan) -> None:
+def test_when_all_is_done_there_is_nothing_to_be_done(plan: Plan, finish) -> None:
     for job in plan.jobs("demo"):
         finish(job)
     text = shown(plan, "demo")
@@ -172,7 +161,7 @@ def test_an_unknown_study_is_refused_with_the_nearest_name(plan: Plan) -> None:
     assert str(raised.value) == "there is no study 'dmeo'; did you mean 'demo'?"
 
 
-def test_damaged_results_are_refused(plan: Plan) -> None:
+def test_damaged_results_are_refused(plan: Plan, finish) -> None:
     job = plan.prepare("near")
     finish(job)
     (job.folder / "prepare-val.bin").write_bytes(b"2")
@@ -205,7 +194,7 @@ def test_on_a_gpu_its_hours_are_counted_apart(plan: Plan, monkeypatch: pytest.Mo
     assert f"({0.1 * (len(jobs) - gpu):.2g} core-hours), {0.1 * gpu:.2g} GPU-hours, at" in text
 
 
-def test_what_the_estimate_rests_on_is_said(plan: Plan) -> None:
+def test_what_the_estimate_rests_on_is_said(plan: Plan, finish) -> None:
     for job in plan.jobs("demo"):
         if job.stage == "prepare":
             finish(job)

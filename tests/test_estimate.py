@@ -21,13 +21,7 @@ datasets:
     train_per_class: 100
     test_per_class: 20
     validation: 0.1
-  few:
-    providers: [{kind: torchvision, name: CIFAR10}]
-    size: 32
-    classes: [cat, dog]
-    train_per_class: 100
   unknown: {providers: [{kind: torchvision, name: Flowers102}], size: 32, channels: 1}
-  files: {providers: [{kind: folder, path: images}], size: 32, channels: 1}
 sources:
   net: {dataset: own, snapshots: [0, 0.5, 2], epochs: 2}
 recipes:
@@ -45,11 +39,6 @@ PACK = Pack(Snapshot("net", 2.0), "near", "plain", 0, 4)
 @pytest.fixture
 def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
     monkeypatch.chdir(tmp_path)
-    for split in ("train", "test"):
-        for name in ("cats", "dogs"):
-            (tmp_path / "images" / split / name).mkdir(parents=True)
-            for number in range(20 if split == "train" else 3):
-                (tmp_path / "images" / split / name / f"{number}.png").touch()
     Path("c.yaml").write_text(TEXT)
     return Plan(load([Path("c.yaml")]))
 

@@ -4,18 +4,19 @@ import json
 from pathlib import Path
 
 import pytest
-import torch
-import torchvision
 
-from fastpipe.config.backbone_names import BACKBONES, OURS
-from fastpipe.config.backbone_sizes import SIZES
 from fastpipe.config.load import load
 from fastpipe.config.names import Pack, Snapshot
 from fastpipe.config.plan import Plan
-from fastpipe.models.backbones import small_cnn
-from fastpipe.resources import Resources, activations, parameters
+from fastpipe.forecast.networks import network_of
+from fastpipe.resources import Resources
 
 SOURCE = {"dataset": "own", "epochs": 2, "snapshots": [2], "batch_size": 100}
+SOURCES = {
+    "small": SOURCE,
+    "wide": SOURCE | {"backbone": {"name": "small-cnn", "widths": [512, 1024]}},
+    "deep": SOURCE | {"dataset": "large", "backbone": {"name": "resnet50"}},
+}
 CONFIG = {
     "settings": {"compute": {"device": "cpu"}},
     "datasets": {
@@ -25,11 +26,7 @@ CONFIG = {
             **{"size": 224, "channels": 3},
         },
     },
-    "sources": {
-        "small": SOURCE,
-        "wide": SOURCE | {"backbone": {"name": "small-cnn", "widths": [512, 1024]}},
-        "deep": SOURCE | {"dataset": "large", "backbone": {"name": "resnet50"}},
-    },
+    "sources": SOURCES,
     "recipes": {
         name: {"alpha": 0.1, "beta": 0.01, "steps": 20, "batch_size": size}
         for name, size in (("few", 10), ("many", 200))
@@ -60,32 +57,12 @@ def pack(source: str, target: str, recipe: str, seeds: int = 5) -> Pack:
     return Pack(Snapshot(source, 2.0), target, recipe, 0, seeds - 1)
 
 
-def test_parameters_and_activations_of_small_networks_are_counted() -> None:
-    """As torch counts them; a normalisation and a ReLU pass on as much as their convolution."""
-    for widths in ((4, 8), (16, 32, 32, 64)):
-        body = small_cnn(3, widths)
-        computed: list[int] = []
-        for layer in body.modules():
-            if isinstance(layer, torch.nn.Conv2d):
-                layer.register_forward_hook(lambda _, __, y, to=computed: to.append(y.numel()))
-        body(torch.zeros(1, 3, 30, 30))
-        backbone = {"name": "small-cnn", "widths": widths}
-        assert parameters(backbone, 3) == sum(p.numel() for p in body.parameters())
-        assert activations(backbone, 30) == 3 * sum(computed)
-
-
-def test_every_network_of_torchvision_has_its_number_of_parameters() -> None:
-    assert set(SIZES) - {"lenet5"} == set(BACKBONES) - set(OURS)
-    for name in set(SIZES) - {"lenet5", "googlenet"}:  # whose weights lack its auxiliary heads
-        for weights in torchvision.models.get_model_weights(name):
-            if len(weights.meta["categories"] or ()) == 1000:
-                assert SIZES[name][0] == pytest.approx(weights.meta["num_params"] / 1e6, rel=0.03)
-
-
 def test_memory_follows_from_what_determines_it(plan: Plan, needs: Resources) -> None:
     memory = needs.memory
     few, many = (memory(plan.finetune(pack("deep", "large", r))) for r in ("few", "many"))
-    kept = 2 * 4 * activations({"name": "resnet50"}, 224) / 2**20  # of an image, and gradients
+    kept = (
+        2 * 4 * network_of({"name": "resnet50"}, 3).activations / 2**20
+    )  # of an image, and gradients
     assert many - few == pytest.approx(190 * kept * 4 / 3, rel=0.02)
     small, wide = (memory(plan.finetune(pack(s, "own", "few"))) for s in ("small", "wide"))
     assert wide > small
@@ -93,6 +70,31 @@ def test_memory_follows_from_what_determines_it(plan: Plan, needs: Resources) ->
     assert memory(plan.pretrain(Snapshot("deep", 2.0))) > memory(
         plan.pretrain(Snapshot("small", 2.0))
     )
+
+
+def test_features_count_by_their_length(plan: Plan, needs: Resources) -> None:
+    stages = [
+        lambda source: plan.features(Snapshot(source, 2.0), "large"),
+        lambda source: plan.scores(Snapshot(source, 2.0), "large"),
+    ]
+    for job in stages:
+        small, wide, deep = (needs.memory(job(source)) for source in ("small", "wide", "deep"))
+        assert small < wide < deep  # 64, 1024, 2048
+    compared = [plan.similarity(Snapshot(s, 2.0), "large", Snapshot(s, 2.0)) for s in SOURCES]
+    assert {needs.memory(job) for job in compared} == {700}  # 500, and a third: class means alone
+
+
+def test_a_network_that_is_not_known_is_taken_for_a_large_one(plan: Plan, needs: Resources) -> None:
+    Path("timm.yaml").write_text('{"sources": {"deep": {"backbone": {"name": "timm/unheard_of"}}}}')
+    other = Plan(load([Path("c.yaml"), Path("timm.yaml")]))
+    asked = pack("deep", "large", "few")
+    known, unknown = needs.memory(plan.finetune(asked)), needs.memory(other.finetune(asked))
+    assert known < unknown < 2 * known
+
+
+def test_forgetting_is_of_the_source_s_images(plan: Plan, needs: Resources) -> None:
+    job = plan.forgetting(pack("deep", "own", "few"))
+    assert needs.memory(job) > needs.memory(plan.deploy(pack("deep", "own", "few"))) + 1000
 
 
 def test_memory_and_time_grow_with_the_attempt(plan: Plan, needs: Resources) -> None:

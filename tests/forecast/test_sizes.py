@@ -1,74 +1,59 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from fastpipe.config.load import load
-from fastpipe.config.plan import Plan
+from fastpipe.config.dataset import Dataset
 from fastpipe.forecast.sizes import Sizes, split_sizes
 
-TEXT = """
-datasets:
-  near: {providers: [{kind: sklearn, name: digits}], size: 28, channels: 1, test: 0.5}
-  own:
-    providers: [{kind: packages, registry: npm, package: x}, {kind: torchvision, name: CIFAR10}]
-    size: 32
-    channels: 1
-    train_per_class: 100
-    test_per_class: 20
-    validation: 0.1
-  few:
-    providers: [{kind: torchvision, name: CIFAR10}]
-    size: 32
-    classes: [cat, dog]
-    train_per_class: 100
-  unknown: {providers: [{kind: torchvision, name: Flowers102}], size: 32, channels: 1}
-  files: {providers: [{kind: folder, path: images}], size: 32, channels: 1}
-sources:
-  net: {dataset: own, snapshots: [0, 0.5, 2], epochs: 2}
-recipes:
-  plain: {steps: 20}
-studies:
-  demo:
-    title: A title
-    seeds: 2
-    arms:
-      first: {recipe: plain, snapshots: [net@last], targets: [near]}
-"""
+DIGITS = {"kind": "sklearn", "name": "digits"}
+CIFAR = {"kind": "torchvision", "name": "CIFAR10"}
+NOWHERE = {"kind": "packages", "registry": "npm", "package": "x"}
+FLOWERS = {"kind": "torchvision", "name": "Flowers102"}
+FOLDER = {"kind": "folder", "path": "images"}
 
 
-@pytest.fixture
-def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
+@pytest.fixture(autouse=True)
+def in_a_folder_with_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for split in ("train", "test"):
+    for split, count in (("train", 20), ("test", 3)):
         for name in ("cats", "dogs"):
-            (tmp_path / "images" / split / name).mkdir(parents=True)
-            for number in range(20 if split == "train" else 3):
-                (tmp_path / "images" / split / name / f"{number}.png").touch()
-    Path("c.yaml").write_text(TEXT)
-    return Plan(load([Path("c.yaml")]))
+            folder = Path("images", split, name)
+            folder.mkdir(parents=True)
+            for number in range(count):
+                (folder / f"{number}.png").touch()
+
+
+def dataset(*providers: dict[str, str], **fields: Any) -> Dataset:
+    return Dataset.model_validate_json(json.dumps({"providers": providers, "size": 32} | fields))
 
 
 @pytest.mark.parametrize(
-    ("name", "sizes"),
+    ("declared", "sizes"),
     [
-        ("near", Sizes(854, 45, 898)),
-        ("own", Sizes(900, 100, 200)),
-        ("few", Sizes(190, 10, 2000)),
-        ("unknown", Sizes(None, None, None)),
-        ("files", Sizes(38, 2, 6)),
+        (dataset(DIGITS, test=0.5), Sizes(854, 45, 898)),
+        (
+            dataset(NOWHERE, CIFAR, train_per_class=100, test_per_class=20, validation=0.1),
+            Sizes(900, 100, 200),
+        ),
+        (dataset(CIFAR, classes=["cat", "dog"], train_per_class=100), Sizes(190, 10, 2000)),
+        (dataset(CIFAR, validation_per_class=7), Sizes(49_930, 70, 10_000)),
+        (dataset(FLOWERS), Sizes(None, None, None)),
+        (dataset(FOLDER), Sizes(38, 2, 6)),
     ],
+    ids=["a part for tests", "so many per class", "some classes", "exact", "unknown", "a folder"],
 )
-def test_sizes_of_splits_before_they_are_prepared(plan: Plan, name: str, sizes: Sizes) -> None:
-    assert split_sizes(name, plan.config.datasets[name]) == sizes
+def test_sizes_of_splits_before_they_are_prepared(declared: Dataset, sizes: Sizes) -> None:
+    assert split_sizes("any", declared) == sizes
 
 
-def test_sizes_of_prepared_splits_are_those_of_their_records(plan: Plan) -> None:
-    folder = Path("results/datasets/unknown")
+def test_sizes_of_prepared_splits_are_those_of_their_records() -> None:
+    folder, flowers = Path("results/datasets/flowers"), dataset(FLOWERS)
     folder.mkdir(parents=True)
     for split, count in (("train", 7), ("val", 2), ("test", 3)):
-        assert split_sizes("unknown", plan.config.datasets["unknown"]) == Sizes(None, None, None)
+        assert split_sizes("flowers", flowers) == Sizes(None, None, None)
         (folder / f"prepare-{split}.json").write_text(json.dumps({"facts": {"count": count}}))
-    assert split_sizes("unknown", plan.config.datasets["unknown"]) == Sizes(7, 2, 3)
+    assert split_sizes("flowers", flowers) == Sizes(7, 2, 3)
     (folder / "prepare-val.json").write_text("{")
-    assert split_sizes("unknown", plan.config.datasets["unknown"]) == Sizes(None, None, None)
+    assert split_sizes("flowers", flowers) == Sizes(None, None, None)

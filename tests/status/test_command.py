@@ -11,7 +11,6 @@ from rich.console import Console
 from fastpipe.config.load import load
 from fastpipe.config.plan import Job, Plan
 from fastpipe.errors import UserError
-from fastpipe.files import digest
 from fastpipe.heartbeat import heartbeat
 from fastpipe.status.beats import Beat
 from fastpipe.status.command import print_status, status_json
@@ -51,16 +50,6 @@ def shown(plan: Plan, width: int = 120, study: str | None = None, terminal: bool
     console = Console(width=width, file=file, **colours)
     print_status(lambda: plan, study, WORK, console)
     return file.getvalue()
-
-
-def finish(job: Job) -> None:
-    """Write the records of a job as if it had run."""
-    job.folder.mkdir(parents=True, exist_ok=True)
-    for record, identity in job.records.items():
-        output = record.with_suffix(".bin")
-        output.write_bytes(b"1")
-        outputs = {output.name: digest(output)}
-        record.write_text(json.dumps({"identity": identity, "inputs": {}, "outputs": outputs}))
 
 
 def beat(job: Job, **facts: object) -> Beat:
@@ -116,7 +105,7 @@ def test_of_many_that_failed_the_newest_are_told(plan) -> None:
     assert len(json.loads(status_json(lambda: plan, None, WORK))["jobs"]) == 9
 
 
-def test_totals_of_a_study_count_what_is_done_stale_and_missing(plan) -> None:
+def test_totals_of_a_study_count_what_is_done_stale_and_missing(plan, finish) -> None:
     jobs = plan.jobs("demo")
     for job in jobs:
         finish(job)
@@ -133,7 +122,7 @@ def test_totals_of_a_study_count_what_is_done_stale_and_missing(plan) -> None:
 
 
 def test_the_end_is_reckoned_from_the_rates_of_what_runs_and_the_estimate_of_the_rest(
-    plan, monkeypatch
+    plan, monkeypatch, finish
 ) -> None:
     monkeypatch.setattr("fastpipe.estimate.Estimate.seconds", lambda *_: 100.0)
     monkeypatch.setattr("fastpipe.status.standing.cores", lambda: 4)
