@@ -1,6 +1,6 @@
 """Warm starts: one process has torch imported already, and forks a child for each job.
 
-Importing torch takes 1.5 s of every job, a third of a short one. Where Snakemake runs jobs on its
+Imports take 3.5 s of every job that trains, nearly all of a short one. Where Snakemake runs jobs on its
 own machine, the Snakefile starts one warm process (:class:`Warm`); `fastpipe STAGE …` then hands
 its arguments, working directory, environment and standard streams to it, and ends as the child
 ends (:func:`run_warm`). Without a warm process, on a cluster's node for instance, it does the work
@@ -250,7 +250,10 @@ def _become(streams: list[int], arguments: list[str], folder: str, environment: 
 
 
 def _import_stages() -> None:
-    """What a child would import: when the first job asks, since there may be none."""
+    """What a child would import, at once or later: when the first job asks, as there may be none."""
+
+    import pyarrow.dataset
+    import torch._dynamo  # by every optimiser that is made: 1.3 s
 
     import fastpipe.cli
     import fastpipe.stages.deploy
@@ -258,6 +261,8 @@ def _import_stages() -> None:
     import fastpipe.stages.finetune
     import fastpipe.stages.forgetting
     import fastpipe.stages.pretrain  # noqa: F401
+
+    pyarrow.array([])  # looks for pandas: 0.4 s
 
 
 def _serve(descriptor: int) -> None:

@@ -1,18 +1,21 @@
 """A tiny study built once by a real snakemake run, and copies of it to try things on."""
 
 import contextlib
+import functools
 import json
 import os
 import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import pytest
+from filelock import FileLock
 from PIL import Image
 from sklearn.datasets import load_digits
 
@@ -78,9 +81,12 @@ class Site:
 
     def snakemake(self, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess:
         """Run snakemake here with the code's Snakefile; its two streams are one."""
+        command, folder = self.command(*arguments), cwd or self.folder
+        if "PYTHONPATH" not in self.environment:  # which is read when Python starts
+            return _forked(command, folder, self.environment)
         return subprocess.run(
-            self.command(*arguments),
-            cwd=cwd or self.folder,
+            command,
+            cwd=folder,
             env=self.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -197,6 +203,29 @@ class Site:
         }
 
 
+@functools.cache
+def _snakemakes() -> subprocess.Popen:
+    """The process that forks; it ends with this one, as its input does."""
+    return subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("snakemakes.py"))],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def _forked(
+    command: list[str], folder: Path, environment: dict[str, str]
+) -> subprocess.CompletedProcess:
+    """Run snakemake as `subprocess.run` would."""
+    with tempfile.NamedTemporaryFile("r") as output:
+        request = {"arguments": command[1:], "folder": str(folder), "environment": environment}
+        process = _snakemakes()
+        print(json.dumps(request | {"output": output.name}), file=process.stdin, flush=True)
+        code = int(process.stdout.readline())
+        return subprocess.CompletedProcess(command, code, output.read())
+
+
 def merged(base: Any, over: Any) -> Any:
     """Mappings merged by key; anything else replaced."""
     if not isinstance(base, dict) or not isinstance(over, dict):
@@ -215,29 +244,47 @@ def _announced(line: str) -> str | None:
 
 @pytest.fixture(scope="session")
 def place(tmp_path_factory) -> Path:
-    """A folder with a space and an umlaut in its path."""
-    folder = tmp_path_factory.mktemp("workflow") / "Häuser mit Platz"
-    folder.mkdir(exist_ok=True)
+    """A folder with a space and an umlaut in its path; all workers (pytest-xdist) have the same."""
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent
+    folder = base / "workflow" / "Häuser mit Platz"
+    folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+@contextlib.contextmanager
+def made_once(folder: Path) -> Iterator[bool]:
+    """Whether a folder is still to be made, inside the block; other workers wait for its end."""
+    done = folder.with_name(f"{folder.name}.done")
+    with FileLock(folder.with_name(f"{folder.name}.lock")):
+        yield not done.exists()
+        done.touch()
 
 
 @pytest.fixture(scope="session")
 def code(place) -> Path:
     """A copy of the code, so that edits during the tests change nothing."""
     folder = place / "code"
+    with made_once(folder) as to_do:
+        if to_do:
+            _copy_code(folder)
+    return folder
+
+
+def _copy_code(folder: Path) -> None:
     folder.mkdir()
     shutil.copy2(HOME / "Snakefile", folder)
     for name in ("workflow", "profiles", "config", "fastpipe"):
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(HOME / name, folder / name, ignore=ignored)
-    return folder
 
 
 @pytest.fixture(scope="session")
 def loaded(place) -> Path:
     """Folder that gets, from every stage that runs, a list of the modules it has loaded."""
     folder = place / "loaded"
-    (folder / "hook").mkdir(parents=True)
+    (folder / "hook").mkdir(parents=True, exist_ok=True)
     hook = f"""
 import atexit, pathlib, sys
 def tell():
@@ -255,13 +302,15 @@ atexit.register(tell)
 def built(place, code, loaded) -> Site:
     """The tiny study, built. Look, do not touch."""
     site = Site(place / "tiny", code)
-    (site.folder / "config").mkdir(parents=True, exist_ok=True)
-    site.configure(STUDY, "study.yaml")
-    write_pictures(site.folder / "images")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(loaded / "hook"))
-        patch.setenv(ADDRESS, "off")  # a child of a warm process has the imports of all stages
-        site.run()
+    with made_once(site.folder) as to_do:
+        if to_do:
+            (site.folder / "config").mkdir(parents=True)
+            site.configure(STUDY, "study.yaml")
+            write_pictures(site.folder / "images")
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv("PYTHONPATH", str(loaded / "hook"))
+                patch.setenv(ADDRESS, "off")  # a child of a warm process has all stages' imports
+                site.run()
     return site
 
 
