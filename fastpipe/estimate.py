@@ -16,6 +16,7 @@ from typing import Any
 from fastpipe.config.classes import class_count
 from fastpipe.config.names import RESULTS, Snapshot
 from fastpipe.config.plan import Job, Plan
+from fastpipe.devices import likely_device
 from fastpipe.forecast.costs import Costs, fit_costs
 from fastpipe.forecast.networks import network_of
 from fastpipe.forecast.past import Timed, network_key, read_past
@@ -105,10 +106,7 @@ class Estimate:
     @cached_property
     def device(self) -> str:
         """`cpu` or `cuda`: what jobs that can would compute on, started on this machine."""
-        asked = self.plan.config.settings.compute.device
-        if asked != "auto":
-            return asked
-        return "cuda" if Path("/proc/driver/nvidia/gpus").is_dir() else "cpu"
+        return likely_device(self.plan.config.settings.compute.device)
 
     def _on(self, stage: str) -> str:
         return self.device if stage in GPU_STAGES else "cpu"
