@@ -15,6 +15,7 @@ from fastpipe.heartbeat import heartbeat
 from fastpipe.status.beats import Beat
 from fastpipe.status.command import print_status, status_json
 from fastpipe.status.standing import standing
+from fastpipe.stopping import Stopped
 
 WORK = Path("results/.work")
 TEXT = """
@@ -90,19 +91,50 @@ def test_what_failed_is_told_with_its_reason_and_log(plan) -> None:
     told = " ".join(text.split())
     assert "finetune net@2 → near, plain, seeds 0-4 failed 0 seconds ago on" in told
     assert f"seed 0 error: [bold]x[/] is damaged log: {log}" in told
-    assert standing(plan, None, []).stages["finetune"].failed == 0
+    assert standing(plan, "demo", []).stages["finetune"].failed == 0
     assert re.search(r"^finetune +0 / 2 .* 1$", text, re.MULTILINE)
 
 
+def fail(job: Job, error: BaseException) -> None:
+    with pytest.raises(type(error)), heartbeat(WORK, job.stage, job.folder):
+        raise error
+
+
 def test_of_many_that_failed_the_newest_are_told(plan) -> None:
-    for number in range(9):
-        folder = Path(f"results/datasets/near-{number}")
-        with pytest.raises(UserError), heartbeat(WORK, "prepare", folder):
-            raise UserError(f"fault {number}")
+    for number, job in enumerate(plan.jobs("demo")[:9]):
+        fail(job, UserError(f"fault {number}"))
     text = shown(plan)
     assert [n for n in range(9) if f"fault {n}" in text] == [4, 5, 6, 7, 8]
     assert "… and 4 more; fastpipe status --json lists them." in text
     assert len(json.loads(status_json(lambda: plan, None, WORK))["jobs"]) == 9
+
+
+@pytest.mark.parametrize("error", [UserError("a fault"), Stopped("SIGTERM")])
+def test_what_ended_without_success_is_told_until_it_is_done(plan, error, finish) -> None:
+    job = plan.finetune(plan.packs("demo")[0])
+    finish(job)
+    job.record.write_text(job.record.read_text().replace('"identity": "', '"identity": "x'))
+    fail(job, error)
+    for _ in range(2):
+        assert str(error) in shown(plan)
+    finish(job)
+    assert str(error) not in shown(plan)
+    assert json.loads(status_json(lambda: plan, None, WORK))["jobs"] == []
+
+
+def test_what_no_study_asks_for_any_more_is_not_told(plan) -> None:
+    short, long = (plan.finetune(pack) for pack in plan.packs("demo"))
+    fail(short, UserError("short fault"))
+    fail(long, UserError("long fault"))
+    without = """{"studies": {
+        "demo": {"arms": {"long": {"recipe": "plain"}}},
+        "other": {"title": "O", "arms": {"o": {"recipe": "RECIPE", "snapshots": ["net@2"],
+                                               "targets": ["near"]}}}}}"""
+    for recipe, told in (("plain", False), ("with-a-rather-long-name-of-its-own", True)):
+        Path("other.yaml").write_text(without.replace("RECIPE", recipe))
+        text = shown(Plan(load([Path("c.yaml"), Path("other.yaml")])))
+        assert "short fault" in text
+        assert ("long fault" in text) is told  # whichever study it is that asks for it
 
 
 def test_totals_of_a_study_count_what_is_done_stale_and_missing(plan, finish) -> None:
