@@ -4,13 +4,14 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from fastpipe.config.classes import class_count
 from fastpipe.config.dataset import Dataset, FolderProvider, SklearnProvider, TorchvisionProvider
 from fastpipe.config.image_files import is_image
 from fastpipe.config.names import dataset_folder
 
-__all__ = ["Sizes", "recorded_sizes", "split_sizes"]
+__all__ = ["NotCountedError", "Sizes", "recorded_sizes", "split_sizes"]
 
 _KNOWN = {
     "MNIST": (60_000, 10_000),
@@ -25,6 +26,10 @@ _KNOWN_WHOLE = {"Caltech256": 30_607}
 """Images of datasets without a test split."""
 
 
+class NotCountedError(Exception):
+    """How many images a dataset has cannot be told before it is prepared."""
+
+
 @dataclass(frozen=True)
 class Sizes:
     """Images in each split; None where it cannot be told before the dataset is prepared."""
@@ -32,6 +37,12 @@ class Sizes:
     train: int | None
     val: int | None
     test: int | None
+
+    def counted(self) -> Self:
+        """These; raises NotCountedError if one cannot be told."""
+        if None in (self.train, self.val, self.test):
+            raise NotCountedError
+        return self
 
 
 def split_sizes(name: str, dataset: Dataset) -> Sizes:
