@@ -234,16 +234,15 @@ def _from(snapshots: Iterable[Snapshot]) -> str:
 
 
 def _stages(jobs: list[Job], estimate: Estimate, found: Audit) -> Table:
-    numbers = ["jobs", "done", "stale", "to do", "images to process"]
-    table = _table("Stages", ["stage", *numbers], numbers)
+    columns = ["jobs", "done", "stale", "to do", "images to process"]
+    table = _table("Stages", ["stage", *columns], columns)
     for stage in STAGES:
         own = [job for job in jobs if job.stage == stage]
         states = [found.state(job) for job in own]
-        open_jobs = [job for job in own if found.state(job) is not State.CURRENT]
-        counts = [estimate.images(job) for job in open_jobs]
+        todo = [job for job in own if found.state(job) is not State.CURRENT]
+        counts = [estimate.images(job) for job in todo]
         images = None if None in counts else sum(counts)
-        numbers = [len(own), *(states.count(state) for state in (State.CURRENT, State.STALE))]
-        numbers.append(states.count(State.MISSING))
+        numbers = [len(own), *map(states.count, (State.CURRENT, State.STALE, State.MISSING))]
         table.add_row(stage, *map(str, numbers), _count(images))
     return table
 
@@ -266,8 +265,9 @@ def _cost(todo: list[Job], known: list[Job], estimate: Estimate) -> str:
     gpu = sum(map(estimate.seconds, on_gpu))
     core = sum(map(estimate.seconds, known)) - gpu
     least = "About" if len(known) == len(todo) else "At least"
-    number = cores()
-    parts = [f"{least} {duration(core / number)} on {number} cores ({core / 3600:.2g} core-hours)"]
+    here = cores()
+    time = f"{least} {duration(core / here)} on {_number(here, 'core')}"
+    parts = [f"{time} ({core / 3600:.2g} core-hours)"]
     if on_gpu:
         parts.append(f"{gpu / 3600:.2g} GPU-hours")
     parts.append(f"at most {_size(sum(map(estimate.bytes, todo)))} of disk")
@@ -288,22 +288,26 @@ def _computed_on(estimate: Estimate) -> Iterator[str]:
 
 def _basis(todo: list[Job], known: list[Job], estimate: Estimate) -> Iterator[str]:
     """What the estimate rests on, and what is not in it."""
-    timed = {stage: estimate.costs(stage).jobs for stage in {job.stage for job in known}}
+    timed = sum(estimate.costs(stage).jobs for stage in {job.stage for job in known})
     rough = [job for job in known if not estimate.was_timed(job)]
-    if not sum(timed.values()):
+    if not timed:
         yield "These are first guesses: no job has been timed here yet."
     elif rough:
         yield (
-            f"By {sum(timed.values()):,} jobs that were timed; roughly for {len(rough):,} of "
-            f"{len(todo):,}, of whose stage and network none was."
+            f"By {_number(timed, 'timed job')}; roughly for {len(rough):,} of {len(todo):,}, of "
+            "whose stage and network none was timed."
         )
     else:
-        yield f"By {sum(timed.values()):,} jobs that were timed."
+        yield f"By {_number(timed, 'timed job')}."
     if unknown := len(todo) - len(known):
         yield (
-            f"{unknown:,} of {len(todo):,} jobs cannot be estimated: their images are not counted "
-            "yet, or their network is not known."
+            f"{unknown:,} of {_number(len(todo), 'job')} cannot be estimated: their images are not "
+            "counted yet, or their network is not known."
         )
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def _size(count: int) -> str:

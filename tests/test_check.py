@@ -237,7 +237,7 @@ def test_what_the_estimate_rests_on_is_said(plan: Plan, finish) -> None:
     assert len(first) == 3
     next(iter(first)).unlink()
     last = shown(plan, "demo").splitlines()[-1]
-    assert last.startswith("By 1 jobs that were timed; roughly for ") and "of whose stage" in last
+    assert last.startswith("By 1 timed job; roughly for ") and "of whose stage" in last
 
 
 # --- on what is computed
