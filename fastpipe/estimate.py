@@ -132,7 +132,8 @@ class Estimate:
     # --- what a declaration leaves open ------------------------------------------------------
 
     def _side(self, dataset: str) -> int:
-        return self.plan.config.datasets[dataset].size
+        declared = self.plan.config.datasets[dataset]
+        return declared.view or declared.size
 
     def _recipe(self, spec: Mapping[str, Any]) -> Mapping[str, Any]:
         return self.plan.recipes[spec["variant"]]

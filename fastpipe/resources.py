@@ -91,7 +91,8 @@ class Resources:
     def _network(self, stage: str, spec: dict[str, Any], dataset: str | None) -> float:
         """Bytes of parameters and activations."""
         network = network_of(spec["backbone"], spec["channels"]) or _UNKNOWN
-        side = self._plan.config.datasets[dataset].size if dataset else network.size
+        images = self._plan.config.datasets[dataset] if dataset else None
+        side = (images.view or images.size) if images else network.size
         weights = network.numbers * _COPIES.get(stage, 3)
         an_image = network.activations_at(side)
         passing = max(1, _PIXELS_PER_PASS // side**2)

@@ -92,6 +92,15 @@ def test_a_network_that_is_not_known_is_taken_for_a_large_one(plan: Plan, needs:
     assert known < unknown < 2 * known
 
 
+def test_of_larger_images_only_what_is_seen_is_computed(plan: Plan, needs: Resources) -> None:
+    Path("larger.yaml").write_text('{"datasets": {"large": {"size": 256, "view": 224}}}')
+    other = Plan(load([Path("c.yaml"), Path("larger.yaml")]))
+    packs = [pack("deep", "large", recipe) for recipe in ("few", "many")]
+    few, many = (needs.memory(other.finetune(one)) for one in packs)
+    as_before = [needs.memory(plan.finetune(one)) for one in packs]
+    assert many - few == pytest.approx(as_before[1] - as_before[0], rel=0.01)
+
+
 def test_forgetting_is_of_the_source_s_images(plan: Plan, needs: Resources) -> None:
     job = plan.forgetting(pack("deep", "own", "few"))
     assert needs.memory(job) > needs.memory(plan.deploy(pack("deep", "own", "few"))) + 1000

@@ -92,7 +92,8 @@ def _facts(results: Path) -> Facts:
     @cache
     def side(dataset: str) -> int:
         record = results / "datasets" / dataset / "prepare-train.json"
-        return int(json.loads(record.read_bytes())["spec"]["size"])
+        spec = json.loads(record.read_bytes())["spec"]
+        return int(spec.get("view") or spec["size"])
 
     @cache
     def epochs(source: str) -> list[float]:

@@ -33,7 +33,7 @@ class Facts(NamedTuple):
     sizes: Callable[[str], Sizes]
     """Of a dataset's splits."""
     side: Callable[[str], int]
-    """Pixels of a side of a dataset's images."""
+    """Pixels of a side of a dataset's images, of which networks may see the middle alone."""
     recipe: Callable[[Mapping[str, Any]], Mapping[str, Any]]
     """Recipe of a pack, by the spec of its deployment."""
     before: Callable[[Mapping[str, Any]], float]

@@ -61,6 +61,16 @@ def test_an_evaluation_has_the_recipe_of_its_pack(results: Path) -> None:
     assert read_past(results) == []
 
 
+def test_multiplications_are_of_what_a_network_sees(results: Path) -> None:
+    record(results / PACK / "finetune.json", NETWORK | RUNS | {"recipe": RECIPE})
+    time_it(results / PACK, "finetune")
+    for size, view, times in ((28, None, 1), (56, None, 4), (56, 28, 1)):
+        record(results / "datasets/near/prepare-train.json", {"size": size, "view": view}, count=12)
+        images = 3 * (3 * 20 * 10 + 6 * 4)  # seeds; trained on, and validated at 1, 3, 6, …, 20
+        gmacs = 9 * 8 * 14**2 / 1e9
+        assert only(results).work.tmacs == pytest.approx(times * images * gmacs / 1e3)
+
+
 def test_a_snapshot_continues_from_the_one_before_it(results: Path) -> None:
     spec = NETWORK | {"source": "net", "epoch": 2.0, "dataset": "own", "batch_size": 4}
     for epoch, trained in (("0", 2.0), ("0.5", 1.5)):
