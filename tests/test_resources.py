@@ -138,3 +138,12 @@ def test_a_gpu_s_libraries_need_memory_too(plan: Plan, needs: Resources, device:
     other = changed(settings={"compute": {"device": device}})
     job = pack("small", "own", "few")
     assert needs_of(other).memory(other.finetune(job)) > needs.memory(plan.finetune(job)) + 1000
+
+
+def test_activations_take_no_memory_of_the_host_if_they_lie_on_a_gpu(
+    plan: Plan, needs: Resources
+) -> None:
+    on_gpu = changed(settings={"compute": {"device": "cuda"}})
+    packs = [pack("deep", "large", recipe) for recipe in ("few", "many")]
+    few, many = (needs_of(on_gpu).memory(on_gpu.finetune(one)) for one in packs)
+    assert few == many < needs.memory(plan.finetune(packs[0]))
