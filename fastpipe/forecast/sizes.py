@@ -76,6 +76,7 @@ def recorded_sizes(folder: Path) -> Sizes | None:
 
 
 def _raw_sizes(dataset: Dataset) -> tuple[int, int] | None:
+    """Images to train on and to test with, by the first provider that is known and there."""
     for provider in dataset.providers:
         if isinstance(provider, TorchvisionProvider) and provider.name in _KNOWN:
             return _KNOWN[provider.name]
@@ -87,7 +88,8 @@ def _raw_sizes(dataset: Dataset) -> tuple[int, int] | None:
             folder = Path(provider.path).expanduser()
             if (folder / "train").is_dir():
                 return _count_files(folder / "train"), _count_files(folder / "test")
-            return _cut(_count_files(folder), dataset.test)
+            if folder.is_dir():
+                return _cut(_count_files(folder), dataset.test)
     return None
 
 
