@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from fastpipe.config.load import load
 from fastpipe.config.names import Pack, Snapshot
 from fastpipe.config.plan import Plan
+from fastpipe.evaluation.inference import images_per_batch
 from fastpipe.forecast.networks import network_of
-from fastpipe.resources import Resources
+from fastpipe.resources import _PIXELS_PER_PASS, Resources
 
 SOURCE = {"dataset": "own", "epochs": 2, "snapshots": [2], "batch_size": 100}
 SOURCES = {
@@ -138,6 +140,12 @@ def test_a_gpu_s_libraries_need_memory_too(plan: Plan, needs: Resources, device:
     other = changed(settings={"compute": {"device": device}})
     job = pack("small", "own", "few")
     assert needs_of(other).memory(other.finetune(job)) > needs.memory(plan.finetune(job)) + 1000
+
+
+@pytest.mark.parametrize("side", [8, 32, 224, 2000])
+def test_an_evaluation_s_batch_is_the_one_that_is_taken(side: int) -> None:
+    taken = images_per_batch((side, side), torch.device("cpu"))
+    assert taken == max(1, _PIXELS_PER_PASS // side**2)
 
 
 def test_activations_take_no_memory_of_the_host_if_they_lie_on_a_gpu(
