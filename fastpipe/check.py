@@ -51,8 +51,8 @@ def print_plan(plan: Plan, study: str | None, console: Console | None = None) ->
         console: where to; default: standard output.
 
     Raises:
-        UserError: if there is no such study, results are damaged, or an image folder holds what
-            `prepare` would refuse (after the plan has been printed).
+        UserError: if there is no such study; after the plan has been printed, if results are
+            damaged or an image folder holds what `prepare` would refuse.
     """
     console = console or Console()
     asked = study or plan.config.settings.default_study
@@ -61,7 +61,6 @@ def print_plan(plan: Plan, study: str | None, console: Console | None = None) ->
     jobs = plan.jobs(asked)
     looked_at = plan.datasets(asked) if study else plan.config.datasets
     found = audit(dict.fromkeys([*map(plan.prepare, looked_at), *jobs]))
-    found.refuse_damage()
     unprepared = {
         name: plan.config.datasets[name]
         for name in looked_at
@@ -75,7 +74,7 @@ def print_plan(plan: Plan, study: str | None, console: Console | None = None) ->
     for table in _tables(plan, asked, estimate, found, narrow=console.width < _WIDE):
         console.print(table)
     console.print()
-    stops = _print_folders(inspections, console)
+    stops = [*map(str, found.damages), *_print_folders(inspections, console)]
     # Of the others, a folder may be on another machine.
     stops += _lost({name: unprepared[name] for name in plan.datasets(asked) if name in unprepared})
     todo = [job for job in jobs if found.state(job) is not State.CURRENT]
