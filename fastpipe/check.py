@@ -19,6 +19,7 @@ from fastpipe.config.names import STAGES, Snapshot, number_name
 from fastpipe.config.plan import Job, Plan
 from fastpipe.config.problems import nearest
 from fastpipe.cores import cores
+from fastpipe.devices import hidden, usable_gpus
 from fastpipe.durations import duration
 from fastpipe.errors import UserError, printable
 from fastpipe.estimate import GPU_STAGES, Estimate
@@ -41,45 +42,49 @@ _LABEL_WIDTH = 20
 
 
 def print_plan(plan: Plan, study: str | None, console: Console | None = None) -> None:
-    """Print the plan of one study target and those it includes, or of all.
+    """Print the plan of a study target and of those it includes.
+
+    Args:
+        plan: the plan.
+        study: its name; None: the default study, and all image folders are looked at, whichever
+            study needs them.
+        console: where to; default: standard output.
 
     Raises:
-        UserError: if there is no such study, results are damaged, or an image folder holds what
-            `prepare` would refuse (after the plan has been printed).
+        UserError: if there is no such study; after the plan has been printed, if results are
+            damaged or an image folder holds what `prepare` would refuse.
     """
     console = console or Console()
-    if study is not None and study not in plan.targets:
-        raise UserError(f"there is no study {study!r}; {nearest(study, plan.targets)}")
-    asked = [study] if study else plan.targets
-    names = list(dict.fromkeys(name for target in asked for name in plan.with_included(target)))
-    jobs = list(dict.fromkeys(job for target in asked for job in plan.jobs(target)))
-    found = audit(jobs)
-    found.refuse_damage()
-    estimate = Estimate(plan)
+    asked = study or plan.config.settings.default_study
+    if asked not in plan.targets:
+        raise UserError(f"there is no study {asked!r}; {nearest(asked, plan.targets)}")
+    jobs = plan.jobs(asked)
+    looked_at = plan.datasets(asked) if study else plan.config.datasets
+    found = audit(dict.fromkeys([*map(plan.prepare, looked_at), *jobs]))
     unprepared = {
-        dataset: plan.config.datasets[dataset]
-        for dataset in dict.fromkeys(d for study in names for d in plan.datasets(study))
-        if found.state(plan.prepare(dataset)) is not State.CURRENT
+        name: plan.config.datasets[name]
+        for name in looked_at
+        if found.state(plan.prepare(name)) is not State.CURRENT
     }
     inspections = _inspections(unprepared)
-    for dataset, one in inspections.items():
+    estimate = Estimate(plan)
+    for name, one in inspections.items():
         if one.counts:
-            estimate.counted(dataset, one.counts)
-    console.print(_datasets(plan, estimate, names, found))
-    console.print(_sources(plan, names, found))
-    for name in names:
-        if plan.own_runs(name):
-            console.print(_arms(plan, name, found, narrow=console.width < _WIDE))
-    console.print(_stages(jobs, estimate, found))
+            estimate.counted(name, one.counts)
+    for table in _tables(plan, asked, estimate, found, narrow=console.width < _WIDE):
+        console.print(table)
     console.print()
-    stops = _print_folders(inspections, console)
-    # Asked about everything, folders that only other scales need may be on other machines.
-    stops += _lost(unprepared) if study else []
-    console.print(_outlook(jobs, estimate, found))
+    stops = [*map(str, found.damages), *_print_folders(inspections, console)]
+    # Of the others, a folder may be on another machine.
+    stops += _lost({name: unprepared[name] for name in plan.datasets(asked) if name in unprepared})
+    todo = [job for job in jobs if found.state(job) is not State.CURRENT]
+    for line in [*_outlook(todo, estimate), *([] if study else [_OTHERS.format(asked)])]:
+        console.print(printable(line), markup=False)
     if stops:
         raise UserError("\n".join([_WOULD_STOP, *stops]))
 
 
+_OTHERS = "This is the default study, {}; fastpipe check STUDY tells of another."
 _WOULD_STOP = "snakemake would stop:"
 
 
@@ -155,21 +160,29 @@ def _count(value: int | None) -> str:
     return "?" if value is None else f"{value:,}"
 
 
-def _datasets(plan: Plan, estimate: Estimate, names: list[str], found: Audit) -> Table:
+def _tables(
+    plan: Plan, study: str, estimate: Estimate, found: Audit, *, narrow: bool
+) -> Iterator[Table]:
+    yield _datasets(plan, estimate, study, found)
+    yield _sources(plan, study, found)
+    for name in plan.with_included(study):
+        if plan.own_runs(name):
+            yield _arms(plan, name, found, narrow=narrow)
+    yield _stages(plan.jobs(study), estimate, found)
+
+
+def _datasets(plan: Plan, estimate: Estimate, study: str, found: Audit) -> Table:
     table = _table("Datasets", ["name", "train", "val", "test", "state"], ["train", "val", "test"])
-    for name in dict.fromkeys(dataset for study in names for dataset in plan.datasets(study)):
+    for name in plan.datasets(study):
         sizes = estimate.sizes(name)
         state = _STATES[found.state(plan.prepare(name))]
         table.add_row(name, _count(sizes.train), _count(sizes.val), _count(sizes.test), state)
     return table
 
 
-def _sources(plan: Plan, names: list[str], found: Audit) -> Table:
+def _sources(plan: Plan, study: str, found: Audit) -> Table:
     table = _table("Sources", ["snapshot", "backbone", "dataset", "state"])
-    needed = (
-        s for study in names for start in plan.snapshots(study) for s in plan.snapshots_for(start)
-    )
-    for snapshot in dict.fromkeys(needed):
+    for snapshot in plan.trained(study):
         source = plan.config.sources[snapshot.source]
         state = _STATES[found.state(plan.pretrain(snapshot))]
         table.add_row(str(snapshot), source.backbone.name, source.dataset or "–", state)
@@ -220,56 +233,80 @@ def _from(snapshots: Iterable[Snapshot]) -> str:
 
 
 def _stages(jobs: list[Job], estimate: Estimate, found: Audit) -> Table:
-    numbers = ["jobs", "done", "stale", "to do", "images to process"]
-    table = _table("Stages", ["stage", *numbers], numbers)
+    columns = ["jobs", "done", "stale", "to do", "images to process"]
+    table = _table("Stages", ["stage", *columns], columns)
     for stage in STAGES:
         own = [job for job in jobs if job.stage == stage]
         states = [found.state(job) for job in own]
-        open_jobs = [job for job in own if found.state(job) is not State.CURRENT]
-        counts = [estimate.images(job) for job in open_jobs]
+        todo = [job for job in own if found.state(job) is not State.CURRENT]
+        counts = [estimate.images(job) for job in todo]
         images = None if None in counts else sum(counts)
-        numbers = [len(own), *(states.count(state) for state in (State.CURRENT, State.STALE))]
-        numbers.append(states.count(State.MISSING))
+        numbers = [len(own), *map(states.count, (State.CURRENT, State.STALE, State.MISSING))]
         table.add_row(stage, *map(str, numbers), _count(images))
     return table
 
 
-def _outlook(jobs: list[Job], estimate: Estimate, found: Audit) -> str:
-    """What is left to be done costs: time, hours of cores and GPUs, disk; and how that is known."""
-    todo = [job for job in jobs if found.state(job) is not State.CURRENT]
+def _outlook(todo: list[Job], estimate: Estimate) -> Iterator[str]:
+    """What is left to be done costs, how that is known, and on what networks are computed."""
     if not todo:
-        return "Nothing to be done."
+        yield "Nothing to be done."
+        return
     known = [job for job in todo if estimate.knows(job)]
+    yield _cost(todo, known, estimate)
+    yield from _basis(todo, known, estimate)
+    if any(job.stage in GPU_STAGES for job in todo):
+        yield from _computed_on(estimate)
+
+
+def _cost(todo: list[Job], known: list[Job], estimate: Estimate) -> str:
+    """Time, hours of cores and GPUs, and disk."""
     on_gpu = [job for job in known if estimate.device == "cuda" and job.stage in GPU_STAGES]
     gpu = sum(map(estimate.seconds, on_gpu))
     core = sum(map(estimate.seconds, known)) - gpu
     least = "About" if len(known) == len(todo) else "At least"
-    number = cores()
-    parts = [f"{least} {duration(core / number)} on {number} cores ({core / 3600:.2g} core-hours)"]
+    here = cores()
+    time = f"{least} {duration(core / here)} on {_number(here, 'core')}"
+    parts = [f"{time} ({core / 3600:.2g} core-hours)"]
     if on_gpu:
         parts.append(f"{gpu / 3600:.2g} GPU-hours")
     parts.append(f"at most {_size(sum(map(estimate.bytes, todo)))} of disk")
-    return "\n".join([", ".join(parts) + ".", *_basis(todo, known, estimate)])
+    return ", ".join(parts) + "."
+
+
+def _computed_on(estimate: Estimate) -> Iterator[str]:
+    """Which GPUs, or why none although there may be some."""
+    asked = estimate.plan.config.settings.compute.device
+    if estimate.device == "cuda":
+        try:
+            yield f"Networks are computed on GPU {', '.join(usable_gpus(asked))}."
+        except UserError as error:  # no reason to fail: a cluster's nodes may have what is not here
+            yield f"On this machine snakemake would stop: {error}"
+    elif asked == "auto" and hidden():
+        yield f"Networks are computed on the CPU: {hidden()} hides all GPUs."
 
 
 def _basis(todo: list[Job], known: list[Job], estimate: Estimate) -> Iterator[str]:
     """What the estimate rests on, and what is not in it."""
-    timed = {stage: estimate.costs(stage).jobs for stage in {job.stage for job in known}}
+    timed = sum(estimate.costs(stage).jobs for stage in {job.stage for job in known})
     rough = [job for job in known if not estimate.was_timed(job)]
-    if not sum(timed.values()):
+    if not timed:
         yield "These are first guesses: no job has been timed here yet."
     elif rough:
         yield (
-            f"By {sum(timed.values()):,} jobs that were timed; roughly for {len(rough):,} of "
-            f"{len(todo):,}, of whose stage and network none was."
+            f"By {_number(timed, 'timed job')}; roughly for {len(rough):,} of {len(todo):,}, of "
+            "whose stage and network none was timed."
         )
     else:
-        yield f"By {sum(timed.values()):,} jobs that were timed."
+        yield f"By {_number(timed, 'timed job')}."
     if unknown := len(todo) - len(known):
         yield (
-            f"{unknown:,} of {len(todo):,} jobs cannot be estimated: their images are not counted "
-            "yet, or their network is not known."
+            f"{unknown:,} of {_number(len(todo), 'job')} cannot be estimated: their images are not "
+            "counted yet, or their network is not known."
         )
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def _size(count: int) -> str:

@@ -262,10 +262,10 @@ def report(spec: Spec, identity: Identity, out: Out, database: Record) -> None:
 
 @app.command()
 def check(
-    study: Annotated[str | None, typer.Argument(help="Study to plan; default: all.")] = None,
+    study: Annotated[str | None, typer.Argument(help="Default: the default study.")] = None,
     configfile: ConfigFile = None,
 ) -> None:
-    """Validate the configuration and print the plan: what is there, what will be done, how long."""
+    """Validate the configuration and print a study's plan: what is done, what is not, how long."""
     from fastpipe.check import folder_lines, print_plan
     from fastpipe.config.load import load
     from fastpipe.config.plan import Plan

@@ -23,7 +23,15 @@ from typing import Any, Literal
 from fastpipe.errors import UserError
 from fastpipe.files import write_bytes
 
-__all__ = ["LOST", "SLOTS", "DeviceLostError", "claim_gpu", "usable_gpus"]
+__all__ = [
+    "LOST",
+    "SLOTS",
+    "DeviceLostError",
+    "claim_gpu",
+    "hidden",
+    "likely_device",
+    "usable_gpus",
+]
 
 SLOTS = "FASTPIPE_GPU_SLOTS"
 """Environment variable by which the Snakefile tells jobs `settings.gpu_slots`. It is in no spec,
@@ -84,6 +92,20 @@ def usable_gpus(device: Literal["auto", "cpu", "cuda"]) -> list[str]:
             "the driver. To compute on the CPU, set compute.device to `cpu` in the settings."
         )
     return []
+
+
+def likely_device(device: Literal["auto", "cpu", "cuda"]) -> Literal["cpu", "cuda"]:
+    """What a job will compute on if :func:`usable_gpus` raises no error, told without torch."""
+    if device != "auto":
+        return device
+    named = _named()
+    gpus = _device_files() if named is None else named
+    return "cuda" if gpus else "cpu"
+
+
+def hidden() -> str | None:
+    """By what all GPUs are hidden, `CUDA_VISIBLE_DEVICES=…`; None if they are not."""
+    return f"{_VISIBLE}={os.environ[_VISIBLE]}" if _named() == [] else None
 
 
 def _named() -> list[str] | None:

@@ -16,10 +16,11 @@ from typing import Any
 from fastpipe.config.classes import class_count
 from fastpipe.config.names import RESULTS, Snapshot
 from fastpipe.config.plan import Job, Plan
+from fastpipe.devices import likely_device
 from fastpipe.forecast.costs import Costs, fit_costs
 from fastpipe.forecast.networks import network_of
 from fastpipe.forecast.past import Timed, network_key, read_past
-from fastpipe.forecast.sizes import Sizes, split_sizes
+from fastpipe.forecast.sizes import NotCountedError, Sizes, split_sizes
 from fastpipe.forecast.work import Facts, Work, work_of
 from fastpipe.training.protocol import deployment_steps
 
@@ -37,9 +38,10 @@ class _Known:
     """What is known of a job."""
 
     work: Work | None
+    """None if its images are not counted, or nobody can tell what its network costs."""
+    images: int | None
+    """None if they are not counted."""
     network: str
-    judged: bool
-    """Whether the costs of its network can be told."""
 
 
 class Estimate:
@@ -66,19 +68,16 @@ class Estimate:
 
     def images(self, job: Job) -> int | None:
         """Images that a job passes through the network (or decodes); None if not known yet."""
-        work = self._look_at(job).work
-        return None if work is None else round(work.images)
+        return self._look_at(job).images
 
     def knows(self, job: Job) -> bool:
         """Whether a job can be estimated: its images are counted, its network is known."""
-        known = self._look_at(job)
-        return known.work is not None and known.judged
+        return self._look_at(job).work is not None
 
     def seconds(self, job: Job) -> float:
         """Seconds of one core, or of one GPU; of the job's start alone if :meth:`knows` says no."""
         known = self._look_at(job)
-        work = known.work if known.work is not None and known.judged else Work(1, 0, 0, 0, 0, 0)
-        return self.costs(job.stage).seconds(work, known.network)
+        return self.costs(job.stage).seconds(known.work or Work(), known.network)
 
     def costs(self, stage: str) -> Costs:
         """What the work of a stage costs, and on how many timed jobs that rests."""
@@ -92,23 +91,20 @@ class Estimate:
 
     def was_timed(self, job: Job) -> bool:
         """Whether a job of its stage and network has been timed; if not, `seconds` is rough."""
-        return self._look_at(job).network in self.costs(job.stage).factors
+        return self._timed(job.stage, self._look_at(job).network)
 
     def bytes(self, job: Job) -> int:
         """Bytes on the disk when a job is done, at most; small files are not counted."""
         count = _BYTES.get(job.stage)
         try:
             return round(count(self, json.loads(job.spec))) if count else 0
-        except TypeError:  # a size that is not known yet is None
+        except NotCountedError:
             return 0
 
     @cached_property
     def device(self) -> str:
         """`cpu` or `cuda`: what jobs that can would compute on, started on this machine."""
-        asked = self.plan.config.settings.compute.device
-        if asked != "auto":
-            return asked
-        return "cuda" if Path("/proc/driver/nvidia/gpus").is_dir() else "cpu"
+        return likely_device(self.plan.config.settings.compute.device)
 
     def _on(self, stage: str) -> str:
         return self.device if stage in GPU_STAGES else "cpu"
@@ -122,8 +118,12 @@ class Estimate:
         if key not in self._known:
             spec = json.loads(job.spec)
             work, network = work_of(job.stage, spec, self._facts), network_key(spec)
-            passes = work is None or work.tmacs > 0 or not (work.images and "backbone" in spec)
-            self._known[key] = _Known(work, network, passes or self._timed(job.stage, network))
+            images = None if work is None else round(work.images)
+            # An image that passes through a network costs multiplications, unless it is unknown.
+            unknown = bool(images) and "backbone" in spec and not work.tmacs
+            if unknown and not self._timed(job.stage, network):
+                work = None
+            self._known[key] = _Known(work, images, network)
         return self._known[key]
 
     def _timed(self, stage: str, network: str) -> bool:
@@ -132,7 +132,8 @@ class Estimate:
     # --- what a declaration leaves open ------------------------------------------------------
 
     def _side(self, dataset: str) -> int:
-        return self.plan.config.datasets[dataset].size
+        declared = self.plan.config.datasets[dataset]
+        return declared.view or declared.size
 
     def _recipe(self, spec: Mapping[str, Any]) -> Mapping[str, Any]:
         return self.plan.recipes[spec["variant"]]
@@ -144,7 +145,7 @@ class Estimate:
     # --- bytes by stage ----------------------------------------------------------------------
 
     def _prepared(self, spec: Mapping[str, Any]) -> float:
-        sizes = self.sizes(spec["dataset"])
+        sizes = self.sizes(spec["dataset"]).counted()
         images = sizes.train + sizes.val + sizes.test
         return images * (spec["size"] ** 2 * spec["channels"] + 8)
 
@@ -159,7 +160,7 @@ class Estimate:
         return len(spec["seeds"]) * deployed * self._state(spec, self._classes(spec["target"]))
 
     def _features(self, spec: Mapping[str, Any]) -> float:
-        sizes, classes = self.sizes(spec["dataset"]), self._classes(spec["dataset"])
+        sizes, classes = self.sizes(spec["dataset"]).counted(), self._classes(spec["dataset"])
         network = network_of(spec["backbone"], spec["channels"])
         if network is None:
             return 0

@@ -6,7 +6,8 @@ memory (MiB, of the host):
 
     base                    Python, torch and this project's code
     + networks  · parameters · 4 B      weights, gradients, optimiser, copies (`_COPIES`)
-    + images    · activations · 4 B     of a forward pass, in training kept and met by gradients
+    + images    · activations · 4 B     of a forward pass, in training kept and met by gradients;
+                                        none if `device` is `cuda`, for these lie on the GPU
     + arrays                            what the stage holds of a dataset or of features
 
 and a third on top. That is meant to suffice, not to fit: a job that needs more is killed, and tried
@@ -91,16 +92,18 @@ class Resources:
     def _network(self, stage: str, spec: dict[str, Any], dataset: str | None) -> float:
         """Bytes of parameters and activations."""
         network = network_of(spec["backbone"], spec["channels"]) or _UNKNOWN
-        side = self._plan.config.datasets[dataset].size if dataset else network.size
-        weights = network.numbers * _COPIES.get(stage, 3)
-        an_image = network.activations_at(side)
-        passing = max(1, _PIXELS_PER_PASS // side**2)
-        numbers = passing * an_image / 2  # few live at a time
+        weights = 4 * network.numbers * _COPIES.get(stage, 3)
+        if spec.get("compute", {}).get("device") == "cuda":
+            return weights
+        images = self._plan.config.datasets[dataset] if dataset else None
+        side = (images.view or images.size) if images else network.size
+        an_image = 4 * network.activations_at(side)
+        passing = max(1, _PIXELS_PER_PASS // side**2) * an_image / 2  # few live at a time
         training = spec.get("recipe", spec)
-        if stage in ("pretrain", "finetune") and "batch_size" in training:
-            # the activations, kept for the backward pass, and their gradients
-            numbers = max(numbers, 2 * training["batch_size"] * an_image)
-        return 4 * (weights + numbers)
+        if stage not in ("pretrain", "finetune") or "batch_size" not in training:
+            return weights + passing
+        # the activations, kept for the backward pass, and their gradients
+        return weights + max(passing, 2 * training["batch_size"] * an_image)
 
     def _arrays(self, stage: str, spec: dict[str, Any], name: str) -> float:
         """Bytes of images and features."""

@@ -1,5 +1,6 @@
 import io
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from fastpipe.durations import duration
 from fastpipe.errors import UserError
 from fastpipe.estimate import GPU_STAGES
 
-TEXT = """
+CONFIG = """
 datasets:
   near: {providers: [{kind: sklearn, name: digits}], size: 28, channels: 1}
   far-away: {providers: [{kind: packages, registry: npm, package: far}], size: 28, channels: 1}
@@ -42,7 +43,7 @@ studies:
 def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 2})
-    Path("c.yaml").write_text(TEXT)
+    Path("c.yaml").write_text(CONFIG)
     return Plan(load([Path("c.yaml")]))
 
 
@@ -89,14 +90,13 @@ def row(text: str, start: str) -> str:
 
 @pytest.mark.parametrize("width", [80, 100, 120, 200])
 def test_nothing_is_cut_off_at_usual_widths(plan: Plan, width: int) -> None:
-    text = shown(plan, None, width)
+    text = shown(plan, "demo", width)
     assert "…" not in text
     assert max(map(len, text.splitlines())) <= width
-    for word in ("net@0,", "@0.5,", "near,", "far-away", "images to process"):
+    for word in ("net@0,", "@0.5,", "near,", "images to process"):
         assert word in text, word
     assert [line.rstrip()[-4:] for line in text.splitlines() if "/" in line] == [
         *(" 0/1", " 0/6", " 0/1", " 0/1"),
-        " 0/6",
     ]
 
 
@@ -133,11 +133,37 @@ def test_when_all_is_done_there_is_nothing_to_be_done(plan: Plan, finish) -> Non
     assert "to do" not in text.replace("to do  images", "")
 
 
-def test_without_a_name_all_studies_are_shown(plan: Plan) -> None:
-    text = shown(plan)
-    assert "Runs of demo" in text
-    assert "Runs of wide" in text
-    assert cells(text, "far-away") == ["far-away", "?", "?", "?", "to do"]
+def test_without_a_name_the_default_study_is_shown_and_that_there_are_others(plan: Plan) -> None:
+    hint = "This is the default study, demo; fastpipe check STUDY tells of another."
+    assert shown(plan) == shown(plan, "demo") + hint + "\n"
+    other = CONFIG + "settings: {default_study: wide}"
+    Path("c.yaml").write_text(other)
+    text = shown(Plan(load([Path("c.yaml")])))
+    assert "Runs of wide" in text and "Runs of demo" not in text
+    assert text.splitlines()[-1] == hint.replace("demo", "wide")
+
+
+WITH_PHOTOS = """
+datasets: {photos: {providers: [{kind: folder, path: photos}], size: 28, channels: 1}}
+studies: {wide: {scales: {large: {rename: {far-away: photos}}}}}
+"""
+
+
+def test_without_a_name_all_image_folders_are_looked_at(plan: Plan) -> None:
+    """Those of larger scales need not be there, unless such a study is asked about."""
+    for name in ("cats", "dogs"):
+        Path("photos", name).mkdir(parents=True)
+        for number in range(3):
+            Path("photos", name, f"{number}.png").write_text("no image")
+    Path("photos.yaml").write_text(WITH_PHOTOS)
+    files = [Path("c.yaml"), Path("photos.yaml")]
+    assert "photos" not in shown(Plan(load(files)), "demo")
+    with pytest.raises(UserError, match=r"would stop:\n  photos: 6 files cannot be read"):
+        shown(Plan(load(files)))
+    shutil.rmtree("photos")
+    assert "photos" not in shown(Plan(load(files)))
+    with pytest.raises(UserError, match=r"would stop:\n  photos: there is no folder photos"):
+        shown(Plan(load(files)), "wide-large")
 
 
 def test_a_study_of_studies_shows_those(plan: Plan) -> None:
@@ -165,8 +191,11 @@ def test_damaged_results_are_refused(plan: Plan, finish) -> None:
     job = plan.prepare("near")
     finish(job)
     (job.folder / "prepare-val.bin").write_bytes(b"2")
-    with pytest.raises(UserError, match=r"near/prepare-val\.bin is damaged.*Delete"):
-        shown(plan, "demo")
+    printed = io.StringIO()
+    with pytest.raises(UserError, match=r"near/prepare-val\.bin is damaged.*Delete") as raised:
+        print_plan(plan, "demo", Console(file=printed, width=120))
+    assert str(raised.value).startswith("snakemake would stop:\n")
+    assert "jobs" in printed.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -211,4 +240,67 @@ def test_what_the_estimate_rests_on_is_said(plan: Plan, finish) -> None:
     assert len(first) == 3
     next(iter(first)).unlink()
     last = shown(plan, "demo").splitlines()[-1]
-    assert last.startswith("By 1 jobs that were timed; roughly for ") and "of whose stage" in last
+    assert last.startswith("By 1 timed job; roughly for ") and "of whose stage" in last
+
+
+# --- on what is computed
+
+
+def computed_on(plan: Plan, device: str = "auto") -> list[str]:
+    """Lines about the device, of a plan with this setting."""
+    Path("device.yaml").write_text(f"settings: {{compute: {{device: {device}}}}}")
+    lines = shown(Plan(load([Path("c.yaml"), Path("device.yaml")])), "demo", 1000).splitlines()
+    return [line for line in lines if line.startswith(("Networks", "On this machine"))]
+
+
+@pytest.mark.parametrize(
+    ("visible", "count", "device", "said"),
+    [
+        (None, 0, "auto", []),
+        ("", 0, "cpu", []),
+        ("", 0, "auto", ["the CPU: CUDA_VISIBLE_DEVICES= hides all GPUs."]),
+        ("-1", 0, "auto", ["the CPU: CUDA_VISIBLE_DEVICES=-1 hides all GPUs."]),
+        ("3,1", 2, "auto", ["GPU 3, 1."]),
+        (None, 2, "cuda", ["GPU 0, 1."]),
+    ],
+)
+def test_the_device_is_the_one_that_the_stages_take(
+    plan: Plan,
+    gpus,
+    monkeypatch: pytest.MonkeyPatch,
+    visible: str | None,
+    count: int,
+    device: str,
+    said: list[str],
+) -> None:
+    monkeypatch.setattr("fastpipe.devices._device_files", list)
+    gpus.count = count
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert computed_on(plan, device) == [f"Networks are computed on {end}" for end in said]
+
+
+@pytest.mark.parametrize(
+    ("visible", "device", "reason"),
+    [
+        ("7", "auto", "CUDA_VISIBLE_DEVICES=7 names 1 of this machine's GPUs, but torch finds 0"),
+        (None, "cuda", "compute.device is `cuda`, but torch finds no GPU"),
+    ],
+)
+def test_a_device_that_stages_would_refuse_is_told_beforehand(
+    plan: Plan, gpus, monkeypatch: pytest.MonkeyPatch, visible: str | None, device: str, reason: str
+) -> None:
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    (line,) = computed_on(plan, device)
+    assert line.startswith(f"On this machine snakemake would stop: {reason}")
+
+
+def test_where_no_network_is_left_to_compute_no_device_is_told(
+    plan: Plan, gpus, monkeypatch: pytest.MonkeyPatch, finish
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    for job in plan.jobs("demo"):
+        if job.stage in GPU_STAGES or job.stage == "prepare":
+            finish(job)
+    assert computed_on(plan) == []

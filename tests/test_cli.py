@@ -1,5 +1,6 @@
 import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -56,8 +57,14 @@ def test_nothing_heavy_is_imported_before_a_stage_runs(
         "from fastpipe.cli import main\n"
         "main()\n"
     )
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}  # `check` asks torch for GPUs
     done = subprocess.run(
-        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "HEAVY []"

@@ -155,6 +155,13 @@ def test_a_network_that_was_never_timed_is_judged_by_its_multiplications(plan: P
     )
 
 
+def test_what_a_network_does_not_see_of_an_image_costs_no_multiplications(plan: Plan) -> None:
+    Path("larger.yaml").write_text("datasets: {near: {size: 64, view: 28}}")
+    larger = Plan(load([Path("c.yaml"), Path("larger.yaml")]))
+    seconds = Estimate(larger).seconds(larger.finetune(PACK))
+    assert seconds == Estimate(plan).seconds(plan.finetune(PACK))
+
+
 def test_bytes_of_prepared_images_are_their_pixels_and_labels(plan: Plan) -> None:
     assert Estimate(plan).bytes(plan.prepare("own")) == 1200 * (32 * 32 + 8)
     assert Estimate(plan).bytes(plan.collect("demo")) == 0

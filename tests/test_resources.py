@@ -2,14 +2,17 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 from fastpipe.config.load import load
 from fastpipe.config.names import Pack, Snapshot
 from fastpipe.config.plan import Plan
+from fastpipe.evaluation.inference import images_per_batch
 from fastpipe.forecast.networks import network_of
-from fastpipe.resources import Resources
+from fastpipe.resources import _PIXELS_PER_PASS, Resources
 
 SOURCE = {"dataset": "own", "epochs": 2, "snapshots": [2], "batch_size": 100}
 SOURCES = {
@@ -50,7 +53,18 @@ def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
 
 @pytest.fixture
 def needs(plan: Plan) -> Resources:
-    return Resources(plan, lambda stage, wildcards: getattr(plan, stage)(wildcards))
+    return needs_of(plan)
+
+
+def needs_of(plan: Plan) -> Resources:
+    """What jobs need; instead of wildcards it takes what names the job."""
+    return Resources(plan, lambda stage, named: getattr(plan, stage)(named))
+
+
+def changed(**sections: Any) -> Plan:
+    """A plan of the same configuration with changes merged in."""
+    Path("changes.yaml").write_text(json.dumps(sections))
+    return Plan(load([Path("c.yaml"), Path("changes.yaml")]))
 
 
 def pack(source: str, target: str, recipe: str, seeds: int = 5) -> Pack:
@@ -85,11 +99,19 @@ def test_features_count_by_their_length(plan: Plan, needs: Resources) -> None:
 
 
 def test_a_network_that_is_not_known_is_taken_for_a_large_one(plan: Plan, needs: Resources) -> None:
-    Path("timm.yaml").write_text('{"sources": {"deep": {"backbone": {"name": "timm/unheard_of"}}}}')
-    other = Plan(load([Path("c.yaml"), Path("timm.yaml")]))
+    other = changed(sources={"deep": {"backbone": {"name": "timm/unheard_of"}}})
     asked = pack("deep", "large", "few")
-    known, unknown = needs.memory(plan.finetune(asked)), needs.memory(other.finetune(asked))
+    known = needs.memory(plan.finetune(asked))
+    unknown = needs_of(other).memory(other.finetune(asked))
     assert known < unknown < 2 * known
+
+
+def test_of_larger_images_only_what_is_seen_is_computed(plan: Plan, needs: Resources) -> None:
+    other = changed(datasets={"large": {"size": 256, "view": 224}})
+    packs = [pack("deep", "large", recipe) for recipe in ("few", "many")]
+    few, many = (needs_of(other).memory(other.finetune(one)) for one in packs)
+    as_before = [needs.memory(plan.finetune(one)) for one in packs]
+    assert many - few == pytest.approx(as_before[1] - as_before[0], rel=0.01)
 
 
 def test_forgetting_is_of_the_source_s_images(plan: Plan, needs: Resources) -> None:
@@ -114,12 +136,22 @@ def test_time_is_that_of_earlier_jobs_and_more_for_larger_packs(
 
 
 @pytest.mark.parametrize("device", ["auto", "cuda"])
-def test_a_gpu_s_libraries_need_memory_too(
-    plan: Plan, needs: Resources, device: str, tmp_path: Path
-) -> None:
-    with_gpu = CONFIG | {"settings": {"compute": {"device": device}}}
-    Path("d.yaml").write_text(json.dumps(with_gpu))
-    other = Plan(load([Path("d.yaml")]))
-    own = Resources(other, lambda stage, wildcards: getattr(other, stage)(wildcards))
+def test_a_gpu_s_libraries_need_memory_too(plan: Plan, needs: Resources, device: str) -> None:
+    other = changed(settings={"compute": {"device": device}})
     job = pack("small", "own", "few")
-    assert own.memory(other.finetune(job)) > needs.memory(plan.finetune(job)) + 1000
+    assert needs_of(other).memory(other.finetune(job)) > needs.memory(plan.finetune(job)) + 1000
+
+
+@pytest.mark.parametrize("side", [8, 32, 224, 2000])
+def test_an_evaluation_s_batch_is_the_one_that_is_taken(side: int) -> None:
+    taken = images_per_batch((side, side), torch.device("cpu"))
+    assert taken == max(1, _PIXELS_PER_PASS // side**2)
+
+
+def test_activations_take_no_memory_of_the_host_if_they_lie_on_a_gpu(
+    plan: Plan, needs: Resources
+) -> None:
+    on_gpu = changed(settings={"compute": {"device": "cuda"}})
+    packs = [pack("deep", "large", recipe) for recipe in ("few", "many")]
+    few, many = (needs_of(on_gpu).memory(on_gpu.finetune(one)) for one in packs)
+    assert few == many < needs.memory(plan.finetune(packs[0]))

@@ -29,8 +29,11 @@ _TRUST = 0.3
 _LARGE = 0.5
 """Relative errors beyond this count in proportion to their size, not its square."""
 _MOST = 4.0
+"""No job counts for more than this many times what is usual for its network."""
 _ROUNDS = 8
+"""Of reweighting, which settles within a few."""
 _SWEEPS = 60
+"""Of coordinate descent, over six costs."""
 
 
 class Costs(NamedTuple):
@@ -103,8 +106,7 @@ def _non_negative(normal: list[list[float]], right: list[float]) -> list[float]:
 def _factors(costs: Work, timed: Iterable[Timed]) -> dict[str, float]:
     """By network, what its jobs took in all to what the costs say, drawn to 1 if seen seldom.
 
-    A mean, so that sums of forecasts are right; no job counts for more than a few times what is
-    usual (a machine that slept, for instance).
+    A mean, so that sums of forecasts are right; but a machine may have slept: see `_MOST`.
     """
     pairs: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for job in timed:
@@ -120,4 +122,5 @@ def _factor(pairs: Sequence[tuple[float, float]]) -> float:
 
 
 def _sum(work: Work, costs: Work) -> float:
+    """Never 0, since others are divided by it."""
     return sum(amount * cost for amount, cost in zip(work, costs, strict=True)) or 1e-3

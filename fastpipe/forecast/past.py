@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from fastpipe.config.names import RESULTS, Pack, Snapshot, pack_folder
 from fastpipe.files import canonical_json
 from fastpipe.forecast.sizes import Sizes, recorded_sizes
 from fastpipe.forecast.work import Facts, Work, work_of
@@ -26,7 +27,7 @@ _FOLDERS = {
     "report": "studies/*",
 }
 
-MOST = 300
+_MOST = 300
 """Timings of a stage that are read, spread evenly over all there are: more tell nothing new."""
 
 
@@ -51,7 +52,7 @@ def network_key(spec: Mapping[str, Any]) -> str:
     return canonical_json([spec["backbone"], spec.get("compute", {}).get("precision")])
 
 
-def read_past(results: Path, most: int = MOST) -> list[Timed]:
+def read_past(results: Path, most: int = _MOST) -> list[Timed]:
     """All jobs that were timed in a results folder, whole or resumed ones left out.
 
     Args:
@@ -91,36 +92,25 @@ def _facts(results: Path) -> Facts:
     @cache
     def side(dataset: str) -> int:
         record = results / "datasets" / dataset / "prepare-train.json"
-        return int(json.loads(record.read_bytes())["spec"]["size"])
+        spec = json.loads(record.read_bytes())["spec"]
+        return int(spec.get("view") or spec["size"])
 
     @cache
     def epochs(source: str) -> list[float]:
         folders = (results / "sources" / source).glob("epoch-*")
         return sorted(float(folder.name.removeprefix("epoch-")) for folder in folders)
 
+    @cache
+    def recipe_of(pack: Path) -> Mapping[str, Any]:
+        return json.loads((results / pack / "finetune.json").read_bytes())["spec"]["recipe"]
+
     def recipe(spec: Mapping[str, Any]) -> Mapping[str, Any]:
-        return _recipe(
-            results
-            / "runs"
-            / _snapshot(spec)
-            / spec["target"]
-            / spec["variant"]
-            / f"seeds-{spec['seeds'][0]}-{spec['seeds'][-1]}"
-        )
+        snapshot, seeds = Snapshot(spec["source"], spec["epoch"]), spec["seeds"]
+        pack = Pack(snapshot, spec["target"], spec["variant"], seeds[0], seeds[-1])
+        return recipe_of(pack_folder(pack).relative_to(RESULTS))
 
     def before(spec: Mapping[str, Any]) -> float:
         earlier = itertools.takewhile(lambda e: e < spec["epoch"], epochs(spec["source"]))
         return max(earlier, default=0.0)
 
     return Facts(sizes, side, recipe, before)
-
-
-def _snapshot(spec: Mapping[str, Any]) -> str:
-    from fastpipe.config.names import Snapshot
-
-    return str(Snapshot(spec["source"], spec["epoch"]))
-
-
-@cache
-def _recipe(pack: Path) -> Mapping[str, Any]:
-    return json.loads((pack / "finetune.json").read_bytes())["spec"]["recipe"]

@@ -4,13 +4,14 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from fastpipe.config.classes import class_count
 from fastpipe.config.dataset import Dataset, FolderProvider, SklearnProvider, TorchvisionProvider
 from fastpipe.config.image_files import is_image
 from fastpipe.config.names import dataset_folder
 
-__all__ = ["Sizes", "recorded_sizes", "split_sizes"]
+__all__ = ["NotCountedError", "Sizes", "recorded_sizes", "split_sizes"]
 
 _KNOWN = {
     "MNIST": (60_000, 10_000),
@@ -25,6 +26,10 @@ _KNOWN_WHOLE = {"Caltech256": 30_607}
 """Images of datasets without a test split."""
 
 
+class NotCountedError(Exception):
+    """How many images a dataset has cannot be told before it is prepared."""
+
+
 @dataclass(frozen=True)
 class Sizes:
     """Images in each split; None where it cannot be told before the dataset is prepared."""
@@ -32,6 +37,12 @@ class Sizes:
     train: int | None
     val: int | None
     test: int | None
+
+    def counted(self) -> Self:
+        """These; raises NotCountedError if one cannot be told."""
+        if None in (self.train, self.val, self.test):
+            raise NotCountedError
+        return self
 
 
 def split_sizes(name: str, dataset: Dataset) -> Sizes:
@@ -65,6 +76,7 @@ def recorded_sizes(folder: Path) -> Sizes | None:
 
 
 def _raw_sizes(dataset: Dataset) -> tuple[int, int] | None:
+    """Images to train on and to test with, by the first provider that is known and there."""
     for provider in dataset.providers:
         if isinstance(provider, TorchvisionProvider) and provider.name in _KNOWN:
             return _KNOWN[provider.name]
@@ -76,7 +88,8 @@ def _raw_sizes(dataset: Dataset) -> tuple[int, int] | None:
             folder = Path(provider.path).expanduser()
             if (folder / "train").is_dir():
                 return _count_files(folder / "train"), _count_files(folder / "test")
-            return _cut(_count_files(folder), dataset.test)
+            if folder.is_dir():
+                return _cut(_count_files(folder), dataset.test)
     return None
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from fastpipe.forecast.networks import Network, network_of
-from fastpipe.forecast.sizes import Sizes
+from fastpipe.forecast.networks import network_of
+from fastpipe.forecast.sizes import NotCountedError, Sizes
 from fastpipe.training.protocol import deployment_steps, validation_steps
 
 __all__ = ["Facts", "Work", "work_of"]
@@ -13,17 +13,17 @@ __all__ = ["Facts", "Work", "work_of"]
 class Work(NamedTuple):
     """Amounts whose costs add up to a job's time."""
 
-    jobs: float
-    """One: what it takes to start and to finish."""
-    runs: float
+    jobs: float = 1
+    """What it takes to start and to finish."""
+    runs: float = 0
     """Runs of a pack, or states, each of which is opened and hashed."""
-    steps: float
+    steps: float = 0
     """Optimiser updates."""
-    passes: float
+    passes: float = 0
     """Passes over a whole split."""
-    images: float
+    images: float = 0
     """Images that are read, and pass through the network or are decoded."""
-    tmacs: float
+    tmacs: float = 0
     """10¹² multiplications with additions; an image that is trained on counts three times."""
 
 
@@ -33,7 +33,7 @@ class Facts(NamedTuple):
     sizes: Callable[[str], Sizes]
     """Of a dataset's splits."""
     side: Callable[[str], int]
-    """Pixels of a side of a dataset's images."""
+    """Pixels of a side of a dataset's images, of which networks may see the middle alone."""
     recipe: Callable[[Mapping[str, Any]], Mapping[str, Any]]
     """Recipe of a pack, by the spec of its deployment."""
     before: Callable[[Mapping[str, Any]], float]
@@ -42,25 +42,22 @@ class Facts(NamedTuple):
 
 def work_of(stage: str, spec: Mapping[str, Any], facts: Facts) -> Work | None:
     """The work of a job; None if it depends on a dataset whose size is not known yet."""
+    count = _COUNTS.get(stage)
     try:
-        return _COUNTS.get(stage, _nothing_but_itself)(spec, facts)
-    except TypeError:  # a size that is not known yet is None
+        return count(spec, facts) if count else Work()
+    except NotCountedError:
         return None
 
 
-def _nothing_but_itself(spec: Mapping[str, Any], facts: Facts) -> Work:
-    return Work(1, 0, 0, 0, 0, 0)
-
-
 def _prepare(spec: Mapping[str, Any], facts: Facts) -> Work:
-    sizes = facts.sizes(spec["dataset"])
-    return Work(1, 0, 0, 0, sizes.train + sizes.val + sizes.test, 0)
+    sizes = facts.sizes(spec["dataset"]).counted()
+    return Work(images=sizes.train + sizes.val + sizes.test)
 
 
 def _pretrain(spec: Mapping[str, Any], facts: Facts) -> Work:
     if spec.get("library"):
-        return Work(1, 0, 0, 0, 0, 0)
-    sizes, epochs = facts.sizes(spec["dataset"]), spec["epoch"] - facts.before(spec)
+        return Work()
+    sizes, epochs = facts.sizes(spec["dataset"]).counted(), spec["epoch"] - facts.before(spec)
     trained, validated = epochs * sizes.train, (epochs + 1) * sizes.val
     tmacs = _tmacs(spec, facts.side(spec["dataset"]))
     steps = trained / spec["batch_size"]
@@ -68,14 +65,14 @@ def _pretrain(spec: Mapping[str, Any], facts: Facts) -> Work:
 
 
 def _features(spec: Mapping[str, Any], facts: Facts) -> Work:
-    sizes = facts.sizes(spec["dataset"])
+    sizes = facts.sizes(spec["dataset"]).counted()
     images = sizes.train + sizes.val
     return Work(1, 1, 0, 2, images, images * _tmacs(spec, facts.side(spec["dataset"])))
 
 
 def _finetune(spec: Mapping[str, Any], facts: Facts) -> Work:
     recipe, runs = spec["recipe"], len(spec["seeds"])
-    sizes, steps = facts.sizes(spec["target"]), recipe["steps"]
+    sizes, steps = facts.sizes(spec["target"]).counted(), recipe["steps"]
     tmacs = _tmacs(spec, facts.side(spec["target"]))
     batch = recipe["batch_size"]
     if recipe.get("batches") == "shuffled":
@@ -106,18 +103,17 @@ def _states(spec: Mapping[str, Any], facts: Facts, dataset: str) -> Work:
     recipe = facts.recipe(spec)
     steps = deployment_steps(recipe["steps"], recipe.get("protocol", "anytime"))
     states = len(spec["seeds"]) * len(steps)
-    images = states * facts.sizes(dataset).test
+    images = states * facts.sizes(dataset).counted().test
     return Work(1, states, 0, states, images, images * _tmacs(spec, facts.side(dataset)))
 
 
 def _collect(spec: Mapping[str, Any], facts: Facts) -> Work:
-    return Work(1, len(spec["packs"]), 0, 0, 0, 0)
+    return Work(runs=len(spec["packs"]))
 
 
 def _tmacs(spec: Mapping[str, Any], side: int) -> float:
-    """10¹² multiplications of one image; for an unknown network 0, and :func:`work_of` does not
-    know its cost."""
-    network: Network | None = network_of(spec["backbone"], spec["channels"])
+    """10¹² multiplications of one image; 0 for a network that is not known."""
+    network = network_of(spec["backbone"], spec["channels"])
     return network.gmacs_at(side) / 1e3 if network else 0.0
 
 

@@ -13,6 +13,7 @@ from fastpipe.config.plan import Plan
 from fastpipe.status.beats import read_beats
 from fastpipe.status.standing import Standing, standing
 from fastpipe.status.table import beats_view, standing_view
+from fastpipe.status.unfinished import unfinished
 
 __all__ = ["print_status", "status_json", "watch"]
 
@@ -36,8 +37,13 @@ def print_status(
     """
     console = console or _console()
     beats, now = read_beats(work), datetime.now(UTC)
-    console.print(beats_view(beats, console, now))
-    found = standing(load(), study, beats)
+    try:
+        plan = load()
+        study = study or plan.config.settings.default_study
+        beats = unfinished(beats, plan, study)
+    finally:
+        console.print(beats_view(beats, console, now))
+    found = standing(plan, study, beats)
     console.print()
     console.print(standing_view(found, now))
 
@@ -48,8 +54,10 @@ def status_json(load: Callable[[], Plan], study: str | None, work: Path) -> str:
     Raises:
         UserError: of `load`, or there is no such study.
     """
-    beats = read_beats(work)
-    found = standing(load(), study, beats)
+    plan = load()
+    study = study or plan.config.settings.default_study
+    beats = unfinished(read_beats(work), plan, study)
+    found = standing(plan, study, beats)
     content = {"jobs": [beat.as_json() for beat in beats], "study": found.as_json()}
     return json.dumps(content, indent=1)
 
@@ -63,11 +71,12 @@ def watch(load: Callable[[], Plan], study: str | None, work: Path) -> None:
     from rich.live import Live
 
     console, plan = _console(), load()
+    study = study or plan.config.settings.default_study
     looked, found = 0.0, None
     with Live(console=console, auto_refresh=False, vertical_overflow="visible") as live:
         try:
             while True:
-                beats = read_beats(work)
+                beats = unfinished(read_beats(work), plan, study)
                 if found is None or time.monotonic() - looked > _AUDIT_EVERY_S:
                     found, looked = standing(plan, study, beats), time.monotonic()
                 live.update(_view(beats, found, console), refresh=True)

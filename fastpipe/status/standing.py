@@ -64,20 +64,19 @@ class Standing:
         return vars(self) | {"stages": {name: vars(one) for name, one in self.stages.items()}}
 
 
-def standing(plan: Plan, study: str | None, beats: Sequence[Beat]) -> Standing:
+def standing(plan: Plan, study: str, beats: Sequence[Beat]) -> Standing:
     """Compare what a study asks for with the results and with what runs now.
 
     Files are not hashed, only looked for: `fastpipe verify` does that.
 
     Args:
         plan: the plan.
-        study: name of a study; None: the default study.
-        beats: from :func:`fastpipe.status.beats.read_beats`.
+        study: name of a study.
+        beats: from :func:`fastpipe.status.unfinished.unfinished`.
 
     Raises:
         UserError: there is no such study.
     """
-    study = study or plan.config.settings.default_study
     if study not in plan.targets:
         raise UserError(f"there is no study {study!r}; {nearest(study, plan.targets)}")
     jobs = plan.jobs(study)

@@ -12,6 +12,7 @@ CIFAR = {"kind": "torchvision", "name": "CIFAR10"}
 NOWHERE = {"kind": "packages", "registry": "npm", "package": "x"}
 FLOWERS = {"kind": "torchvision", "name": "Flowers102"}
 FOLDER = {"kind": "folder", "path": "images"}
+LOST = {"kind": "folder", "path": "on another machine"}
 
 
 @pytest.fixture(autouse=True)
@@ -41,8 +42,13 @@ def dataset(*providers: dict[str, str], **fields: Any) -> Dataset:
         (dataset(CIFAR, validation_per_class=7), Sizes(49_930, 70, 10_000)),
         (dataset(FLOWERS), Sizes(None, None, None)),
         (dataset(FOLDER), Sizes(38, 2, 6)),
+        (dataset(LOST, classes=["cats", "dogs"]), Sizes(None, None, None)),
+        (dataset(LOST, CIFAR), Sizes(47_500, 2_500, 10_000)),
     ],
-    ids=["a part for tests", "so many per class", "some classes", "exact", "unknown", "a folder"],
+    ids=[
+        *("a part for tests", "so many per class", "some classes", "exact", "unknown", "a folder"),
+        *("elsewhere", "or another provider"),
+    ],
 )
 def test_sizes_of_splits_before_they_are_prepared(declared: Dataset, sizes: Sizes) -> None:
     assert split_sizes("any", declared) == sizes

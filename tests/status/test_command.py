@@ -1,3 +1,4 @@
+import contextlib
 import io
 import json
 import os
@@ -13,8 +14,9 @@ from fastpipe.config.plan import Job, Plan
 from fastpipe.errors import UserError
 from fastpipe.heartbeat import heartbeat
 from fastpipe.status.beats import Beat
-from fastpipe.status.command import print_status, status_json
+from fastpipe.status.command import print_status, status_json, watch
 from fastpipe.status.standing import standing
+from fastpipe.stopping import Stopped
 
 WORK = Path("results/.work")
 TEXT = """
@@ -90,19 +92,50 @@ def test_what_failed_is_told_with_its_reason_and_log(plan) -> None:
     told = " ".join(text.split())
     assert "finetune net@2 → near, plain, seeds 0-4 failed 0 seconds ago on" in told
     assert f"seed 0 error: [bold]x[/] is damaged log: {log}" in told
-    assert standing(plan, None, []).stages["finetune"].failed == 0
+    assert standing(plan, "demo", []).stages["finetune"].failed == 0
     assert re.search(r"^finetune +0 / 2 .* 1$", text, re.MULTILINE)
 
 
+def fail(job: Job, error: BaseException) -> None:
+    with pytest.raises(type(error)), heartbeat(WORK, job.stage, job.folder):
+        raise error
+
+
 def test_of_many_that_failed_the_newest_are_told(plan) -> None:
-    for number in range(9):
-        folder = Path(f"results/datasets/near-{number}")
-        with pytest.raises(UserError), heartbeat(WORK, "prepare", folder):
-            raise UserError(f"fault {number}")
+    for number, job in enumerate(plan.jobs("demo")[:9]):
+        fail(job, UserError(f"fault {number}"))
     text = shown(plan)
     assert [n for n in range(9) if f"fault {n}" in text] == [4, 5, 6, 7, 8]
     assert "… and 4 more; fastpipe status --json lists them." in text
     assert len(json.loads(status_json(lambda: plan, None, WORK))["jobs"]) == 9
+
+
+@pytest.mark.parametrize("error", [UserError("a fault"), Stopped("SIGTERM")])
+def test_what_ended_without_success_is_told_until_it_is_done(plan, error, finish) -> None:
+    job = plan.finetune(plan.packs("demo")[0])
+    finish(job)
+    job.record.write_text(job.record.read_text().replace('"identity": "', '"identity": "x'))
+    fail(job, error)
+    for _ in range(2):
+        assert str(error) in shown(plan)
+    finish(job)
+    assert str(error) not in shown(plan)
+    assert json.loads(status_json(lambda: plan, None, WORK))["jobs"] == []
+
+
+def test_what_no_study_asks_for_any_more_is_not_told(plan) -> None:
+    short, long = (plan.finetune(pack) for pack in plan.packs("demo"))
+    fail(short, UserError("short fault"))
+    fail(long, UserError("long fault"))
+    without = """{"studies": {
+        "demo": {"arms": {"long": {"recipe": "plain"}}},
+        "other": {"title": "O", "arms": {"o": {"recipe": "RECIPE", "snapshots": ["net@2"],
+                                               "targets": ["near"]}}}}}"""
+    for recipe, told in (("plain", False), ("with-a-rather-long-name-of-its-own", True)):
+        Path("other.yaml").write_text(without.replace("RECIPE", recipe))
+        text = shown(Plan(load([Path("c.yaml"), Path("other.yaml")])))
+        assert "short fault" in text
+        assert ("long fault" in text) is told  # whichever study it is that asks for it
 
 
 def test_totals_of_a_study_count_what_is_done_stale_and_missing(plan, finish) -> None:
@@ -125,7 +158,7 @@ def test_the_end_is_reckoned_from_the_rates_of_what_runs_and_the_estimate_of_the
     plan, monkeypatch, finish
 ) -> None:
     monkeypatch.setattr("fastpipe.estimate.Estimate.seconds", lambda *_: 100.0)
-    monkeypatch.setattr("fastpipe.status.standing.cores", lambda: 4)
+    monkeypatch.setattr("fastpipe.status.standing.cores", lambda: 2)
     jobs = plan.jobs("demo")
     for job in jobs:
         if job.stage != "finetune":
@@ -137,7 +170,7 @@ def test_the_end_is_reckoned_from_the_rates_of_what_runs_and_the_estimate_of_the
         found = standing(plan, "demo", beats)
         return found.seconds_left, found.parallel
 
-    assert left() == ((200 + follow) / 4, 4) or left() == (100, 4)
+    assert left() == ((200 + follow) / 2, 2)
     assert left(beat(first, seconds_left=30.0)) == (30 + 100 + follow, 1)
     both = beat(first, seconds_left=30.0), beat(second, seconds_left=50.0)
     assert left(*both) == ((80 + follow) / 2, 2)
@@ -146,6 +179,27 @@ def test_the_end_is_reckoned_from_the_rates_of_what_runs_and_the_estimate_of_the
     assert left(fresh) == (100 - 40 + 100 + follow, 1)
     lost = beat(first, state="lost", seconds_left=1.0)
     assert left(lost) == left()
+
+
+def test_live_it_goes_on_until_ctrl_c(plan, monkeypatch, capsys) -> None:
+    job, rounds = plan.finetune(plan.packs("demo")[0]), []
+    fail(job, UserError("a fault"))
+
+    def sleep(seconds: float) -> None:
+        """In the first pause the job starts again; in the second the user has seen enough."""
+        rounds.append(capsys.readouterr().out)
+        if len(rounds) == 2:
+            raise KeyboardInterrupt
+        running.enter_context(heartbeat(WORK, "finetune", job.folder))
+
+    monkeypatch.setattr("fastpipe.status.command.time.sleep", sleep)
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    with contextlib.ExitStack() as running:
+        watch(lambda: plan, None, WORK)
+    first, second = rounds
+    assert "a fault" in first and "Nothing is running." in first and "Study demo" in first
+    assert "a fault" not in second and "Running" in second and "net@2 → near" in second
 
 
 def test_an_unknown_study_is_refused_but_what_runs_is_told_first(plan, capsys) -> None:
