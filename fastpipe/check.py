@@ -44,8 +44,8 @@ def print_plan(plan: Plan, study: str | None, console: Console | None = None) ->
     """Print the plan of one study target and those it includes, or of all.
 
     Raises:
-        UserError: if there is no such study, results are damaged, or an image folder holds what
-            `prepare` would refuse (after the plan has been printed).
+        UserError: if there is no such study; after the plan has been printed, if results are
+            damaged or an image folder holds what `prepare` would refuse.
     """
     console = console or Console()
     if study is not None and study not in plan.targets:
@@ -54,7 +54,6 @@ def print_plan(plan: Plan, study: str | None, console: Console | None = None) ->
     names = list(dict.fromkeys(name for target in asked for name in plan.with_included(target)))
     jobs = list(dict.fromkeys(job for target in asked for job in plan.jobs(target)))
     found = audit(jobs)
-    found.refuse_damage()
     estimate = Estimate(plan)
     unprepared = {
         dataset: plan.config.datasets[dataset]
@@ -72,7 +71,7 @@ def print_plan(plan: Plan, study: str | None, console: Console | None = None) ->
             console.print(_arms(plan, name, found, narrow=console.width < _WIDE))
     console.print(_stages(jobs, estimate, found))
     console.print()
-    stops = _print_folders(inspections, console)
+    stops = [*map(str, found.damages), *_print_folders(inspections, console)]
     # Asked about everything, folders that only other scales need may be on other machines.
     stops += _lost(unprepared) if study else []
     console.print(_outlook(jobs, estimate, found))

@@ -176,8 +176,11 @@ def test_damaged_results_are_refused(plan: Plan) -> None:
     job = plan.prepare("near")
     finish(job)
     (job.folder / "prepare-val.bin").write_bytes(b"2")
-    with pytest.raises(UserError, match=r"near/prepare-val\.bin is damaged.*Delete"):
-        shown(plan, "demo")
+    printed = io.StringIO()
+    with pytest.raises(UserError, match=r"near/prepare-val\.bin is damaged.*Delete") as raised:
+        print_plan(plan, "demo", Console(file=printed, width=120))
+    assert str(raised.value).startswith("snakemake would stop:\n")
+    assert "jobs" in printed.getvalue()
 
 
 @pytest.mark.parametrize(
