@@ -25,6 +25,7 @@ from fastpipe.config.plan import SPLITS
 from fastpipe.devices import SLOTS
 from fastpipe.errors import UserError
 from fastpipe.head import Head
+from fastpipe.shortening import shorten_failures
 from fastpipe.warm import ADDRESS, Warm
 from fastpipe.workflow import Graph, extractor, pack, snapshot
 
@@ -38,6 +39,8 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
 
 # An address would be another snakemake's, or come from another machine.
 WARM_STARTS = os.environ.pop(ADDRESS, "") != "off"
+
+logger.addFilter(shorten_failures)
 
 if workflow.config_settings.config:
     raise WorkflowError(

@@ -99,7 +99,8 @@ def _rebuild_what_is_read(jobs: list[Job], result: Audit) -> None:
     for job in reversed(jobs):
         wanted = read.intersection(job.records)
         wanted = wanted or (job.stage == "pretrain" and job.folder.parent in continued)
-        if wanted and not all(map(_is_complete, job.records)):
+        current = result.state(job) is State.CURRENT  # others run anyway; one may be damaged
+        if wanted and current and not all(map(_is_complete, job.records)):
             result.states[tuple(job.records)] = State.MISSING
         if result.state(job) is not State.CURRENT and job.stage not in _DERIVED:
             read.update(job.reads)

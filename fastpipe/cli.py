@@ -328,7 +328,7 @@ def prune(
         return
     if yes or typer.confirm("Remove?"):
         for leftover, holder in remove(found.all):
-            print(f"{leftover.path} stays: {holder} has been {holder.what} since {holder.began}.")
+            print(f"{leftover.path} stays: {holder.told}.")
         print("Removed.")
 
 

@@ -31,14 +31,13 @@ class Head:
         if self._lock is not None:
             return
         command = shlex.join(["snakemake", *sys.argv[1:]])
-        lock = Lock(WORK / "locks" / HEAD, f"running {command}")
+        lock = Lock(WORK / "locks" / HEAD, f"running {command} on these results")
         with writing(lock.path):
             who = lock.acquire()
         if who:
             raise UserError(
-                f"{who} has been {who.what} on these results since {who.began}. Wait until it has "
-                "ended, or end it; then run snakemake again. Nothing was changed. "
-                "`fastpipe unlock` tells who holds what."
+                f"{who.told}. Wait until it has ended, or end it; then run snakemake again. "
+                "Nothing was changed. `fastpipe unlock` tells who holds what."
             )
         self._lock = lock
         atexit.register(lock.release)

@@ -51,9 +51,12 @@ class Holder:
         return f"process {self.pid} on {self.host}"
 
     @property
-    def began(self) -> str:
-        """When it took the lock, in local time."""
-        return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.since))
+    def told(self) -> str:
+        """Who has been doing what since when, in local time; a sentence without its full stop."""
+        if self == SOMEBODY:
+            return "a process that left no note holds a lock"
+        began = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.since))
+        return f"{self} has been {self.what} since {began}"
 
     @property
     def is_here(self) -> bool:

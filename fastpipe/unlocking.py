@@ -32,16 +32,12 @@ def unlock(folder: Path) -> None:
     left = [note_of(lock) for lock in locks if note_of(lock).exists()]
     left += [lock for lock in [folder / SNAKEMAKE] if lock.is_dir() and any(lock.iterdir())]
     if held:
-        raise UserError("\n".join([*map(_told, held), _advice(held)]))
+        raise UserError("\n".join([*(f"{holder.told}." for holder in held), _advice(held)]))
     for path in left:
         print(f"removed {path}, left by {_owner(path)}")
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     if not left:
         print("Nothing is locked here.")
-
-
-def _told(holder: Holder) -> str:
-    return f"{holder} has been {holder.what} since {holder.began}."
 
 
 def _advice(held: list[Holder]) -> str:
@@ -59,5 +55,5 @@ def _owner(path: Path) -> str:
         return "a snakemake process that has ended"
     holder = holder_of(path.with_suffix(".lock"))
     seen = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(path.stat().st_mtime))
-    who = f"{holder}, {holder.what} since {holder.began}" if holder else "a process"
+    who = f"{holder} that was {holder.what}" if holder else "a process"
     return f"{who}; last sign of life {seen}"

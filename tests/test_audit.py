@@ -202,6 +202,21 @@ def test_what_was_left_out_is_missing_once_it_is_to_be_read(chain: dict[str, Job
     assert states(audit(chain.values()), chain) == ["missing"] * 3
 
 
+def test_a_damaged_record_beside_what_was_left_out_is_told_like_any_other(
+    chain: dict[str, Job],
+) -> None:
+    chain["two"] = dataclasses.replace(chain["two"], reads=(chain["one"].record,))
+    left_out(Path("results/three/three.bin"))
+    for stage in ("one", "two"):
+        chain[stage].record.write_bytes(b"")
+    found = audit(chain.values())
+    assert states(found, chain) == ["stale", "stale", "current"]
+    assert [damage.problem.split(" is damaged")[0] for damage in found.damages] == [
+        "results/one/one.json",
+        "results/two/two.json",
+    ]
+
+
 def test_tables_are_collected_without_what_was_left_out(chain: dict[str, Job]) -> None:
     collect = dataclasses.replace(job("collect"), reads=(chain["one"].record,))
     left_out(Path("results/one/one.bin"))

@@ -15,8 +15,11 @@ def test_it_goes_on_unless_it_is_its_turn(monkeypatch, value):
     monkeypatch.delenv(crash.VARIABLE, raising=False)
     if value is not None:
         monkeypatch.setenv(crash.VARIABLE, value)
+    killed = []
+    monkeypatch.setattr(os, "kill", lambda *given: killed.append(given))
     for _ in range(2):
         crash_point("here")
+    assert killed == []
 
 
 @pytest.mark.parametrize(("value", "visits"), [("here", 1), ("here:2", 2)])

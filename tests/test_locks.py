@@ -67,6 +67,7 @@ def test_a_lock_names_its_holder_and_is_free_after_release():
     holder = Lock(LOCK, "other").acquire()
     assert (holder.pid, holder.host, holder.what) == (os.getpid(), socket.gethostname(), "testing")
     assert abs(holder.since - time.time()) < 60
+    assert holder.told.startswith(f"{holder} has been testing since 2")
     lock.release()
     assert holder_of(LOCK) is None and not note_of(LOCK).exists()
     assert Lock(LOCK, "other").acquire() is None
@@ -157,7 +158,7 @@ def test_a_torn_note_names_nobody(monkeypatch):
     monkeypatch.setattr(locks, "NOTE_SECONDS", 0.1)
     with holding(LOCK):
         note_of(LOCK).write_text('{"pid": 1')
-        assert str(Lock(LOCK, "").acquire()) == "process 0 on an unknown host"
+        assert Lock(LOCK, "").acquire().told == "a process that left no note holds a lock"
 
 
 @pytest.mark.parametrize(
@@ -209,7 +210,7 @@ def test_unlock_clears_up_after_a_dead_holder(capsys):
         unlock(Path())
     said = capsys.readouterr().out
     assert f"removed {note_of(LOCK)}, left by process {other.pid} on " in said
-    assert "writing finetune in here since" in said
+    assert "that was writing finetune in here; last sign of life 2" in said
     assert "removed .snakemake/locks, left by a snakemake process that has ended" in said
     assert not note_of(LOCK).exists() and not Path(".snakemake/locks").exists()
     unlock(Path())

@@ -316,12 +316,12 @@ def _lock(work: Path, folder: Path, stage: str, patience_s: float = 3600.0) -> I
     lock = Lock(lock_file(work, stage, folder), f"writing {stage} in {folder}")
     who = waited = lock.acquire()
     if who:
-        print(f"waiting for {who}, which is {lock.what} since {who.began}", flush=True)
+        print(f"waiting: {who.told}", flush=True)
         end = time.monotonic() + patience_s
         while who := lock.acquire():
             if time.monotonic() > end:
                 raise UserError(
-                    f"{who} has been {lock.what} for over {patience_s:.0f} s. End that process, or "
+                    f"{who.told}; this job has waited for {patience_s:.0f} s. End that process, or "
                     "wait for it, then run snakemake again."
                 )
             time.sleep(_POLL_SECONDS)

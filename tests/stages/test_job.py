@@ -332,7 +332,7 @@ def test_a_second_writer_waits_and_names_the_first(
     assert Path("o/a.bin").read_bytes() == (b"second" if wrote else b"first")
     said = capfd.readouterr().out
     host = socket.gethostname()
-    assert f"waiting for process {other.pid} on {host}, which is writing stage in o" in said
+    assert f"waiting: process {other.pid} on {host} has been writing stage in o since " in said
     assert ("nothing is left to do" in said) is not wrote
 
 

@@ -203,6 +203,16 @@ def test_a_fresh_checkout_changes_nothing(copy, mutable):
     assert site.plan() == set()
 
 
+def test_another_way_to_call_a_stage_changes_nothing(copy, code, tmp_path):
+    """The code that computes is in the identities; how a rule calls it is not."""
+    other = shutil.copytree(code, tmp_path / "code")
+    rules = other / "workflow" / "rules" / "similarity.smk"
+    text = rules.read_text()
+    rules.write_text(text.replace('"fastpipe ', '"exec fastpipe '))
+    assert rules.read_text() != text
+    assert copy(code=other).plan() == set()
+
+
 def test_what_is_fingerprinted_is_what_runs(copy, mutable, edit):
     """The code beside the Snakefile, whatever is installed."""
     site = copy(code=mutable)

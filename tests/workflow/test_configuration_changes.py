@@ -136,3 +136,15 @@ def test_words_of_a_study_change_its_report(site):
 def test_claims_are_about_the_database_and_the_report(site):
     site.configure({"studies": {"tiny": {"claims": ["A7"]}}})
     assert site.plan() == {"collect studies/tiny", "report studies/tiny"}
+
+
+def test_a_file_that_no_study_asks_for_follows_its_declaration_too(site):
+    """Of such a job the audit knows nothing; it runs again for its parameters."""
+    spare = {"dataset": "own", "backbone": {"name": "small-cnn", "widths": [4]}}
+    spare |= {"epochs": 1, "snapshots": [0], "batch_size": 20}
+    site.configure({"sources": {"spare": spare}})
+    file, job = "results/sources/spare/epoch-0/pretrain.json", "pretrain sources/spare/epoch-0"
+    assert site.run("--", file) == {job}
+    assert site.plan("--", file) == set()
+    site.configure({"sources": {"spare": spare | {"lr": 0.01}}})
+    assert site.plan("--", file) == {job}

@@ -146,7 +146,7 @@ def test_an_orphan_and_a_new_head(slow, undisturbed, tally):
         ((orphan, host),) = [(h["pid"], h["host"]) for h in held if "writing finetune" in h["what"]]
         os.kill(orphan, signal.SIGSTOP)  # else it may have ended before the new job comes
         head = start_head(slow, FINETUNED)
-        waits = f"waiting for process {orphan} on {host}, which is writing finetune in"
+        waits = f"waiting: process {orphan} on {host} has been writing finetune in"
         log = slow.path("logs/runs/net@1/pictures/slow/seeds-0-1/finetune.log")
         wait_for_text(log, waits)
         os.kill(orphan, signal.SIGCONT)
@@ -232,8 +232,8 @@ def test_two_writers_do_not_mix(slow, undisturbed):
     both = [slow.start(*arguments) for _ in range(2)]
     outputs = [process.communicate()[0] for process in both]
     assert [process.returncode for process in both] == [0, 0], outputs
-    (waiting,) = [output for output in outputs if "waiting for process" in output]
-    assert "which is writing finetune in results/runs/net@1/pictures/slow/seeds-0-1" in waiting
+    (waiting,) = [output for output in outputs if "waiting: process" in output]
+    assert "has been writing finetune in results/runs/net@1/pictures/slow/seeds-0-1" in waiting
     assert str(both[outputs.index(waiting) - 1].pid) in waiting
     made = slow.bytes("runs/net@1/pictures/slow")
     assert made and made == {name: undisturbed[name] for name in made}
