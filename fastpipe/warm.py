@@ -252,7 +252,7 @@ def _become(streams: list[int], arguments: list[str], folder: str, environment: 
 def _import_stages() -> None:
     """What a child would import, now or later: when the first job asks, since there may be none."""
 
-    import pyarrow.dataset
+    import pyarrow.dataset  # noqa: F401 (with pandas, if there is one; reading and writing do)
     import torch._dynamo  # noqa: F401 (every optimiser that is made imports it, in 1.3 s)
 
     import fastpipe.cli
@@ -261,8 +261,6 @@ def _import_stages() -> None:
     import fastpipe.stages.finetune
     import fastpipe.stages.forgetting
     import fastpipe.stages.pretrain  # noqa: F401
-
-    pyarrow.array([])  # imports pandas if there is one, in 0.4 s
 
 
 def _serve(descriptor: int) -> None:
