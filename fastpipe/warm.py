@@ -1,11 +1,11 @@
 """Warm starts: one process has torch imported already, and forks a child for each job.
 
-Imports take 3.5 s of every job that trains, nearly all of a short one. Where Snakemake runs jobs on its
-own machine, the Snakefile starts one warm process (:class:`Warm`); `fastpipe STAGE …` then hands
-its arguments, working directory, environment and standard streams to it, and ends as the child
-ends (:func:`run_warm`). Without a warm process, on a cluster's node for instance, it does the work
-itself. A child is forked from the imports alone: it shares no state with other jobs, and nothing
-that a stage computes or writes depends on how it was started.
+Imports take 3.5 s of every job that trains, nearly all of a short one. Where Snakemake runs jobs on
+its own machine, the Snakefile starts one warm process (:class:`Warm`); `fastpipe STAGE …` then
+hands its arguments, working directory, environment and standard streams to it, and ends as the
+child ends (:func:`run_warm`). Without a warm process, on a cluster's node for instance, it does the
+work itself. A child is forked from the imports alone: it shares no state with other jobs, and
+nothing that a stage computes or writes depends on how it was started.
 
     snakemake ── starts ──▶ warm process ── forks ──▶ child: the stage
         └─ fastpipe STAGE … ─── socket ──┘                │
@@ -250,10 +250,10 @@ def _become(streams: list[int], arguments: list[str], folder: str, environment: 
 
 
 def _import_stages() -> None:
-    """What a child would import, at once or later: when the first job asks, as there may be none."""
+    """What a child would import, now or later: when the first job asks, since there may be none."""
 
-    import pyarrow.dataset
-    import torch._dynamo  # by every optimiser that is made: 1.3 s
+    import pyarrow.dataset  # noqa: F401 (with pandas, if there is one; reading and writing do)
+    import torch._dynamo  # noqa: F401 (every optimiser that is made imports it, in 1.3 s)
 
     import fastpipe.cli
     import fastpipe.stages.deploy
@@ -261,8 +261,6 @@ def _import_stages() -> None:
     import fastpipe.stages.finetune
     import fastpipe.stages.forgetting
     import fastpipe.stages.pretrain  # noqa: F401
-
-    pyarrow.array([])  # looks for pandas: 0.4 s
 
 
 def _serve(descriptor: int) -> None:

@@ -27,8 +27,14 @@ def _module(name: str, file: Path) -> ModuleType:
 
 
 def pytest_collection_modifyitems(items):
-    """The slow ones first: with several workers, none is left alone with them in the end."""
-    items.sort(key=lambda item: item.get_closest_marker("workflow") is None)
+    """The slow ones first: with several workers, none is left alone with them in the end. Of these,
+    first what needs no built study: one worker is busy while another builds it for all."""
+    builds = {item.path for item in items if "built" in item.fixturenames}
+
+    def place(item):
+        return item.get_closest_marker("workflow") is None, item.path in builds
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session")

@@ -199,6 +199,7 @@ def test_it_ends_with_its_parent_and_leaves_nothing(tmp_path):
 
 
 UNTOUCHED = """
+import sys
 import torch
 
 def touched(*_):
@@ -211,13 +212,18 @@ torch.cuda.is_available = torch.cuda.device_count = torch.cuda.init = touched
 from fastpipe.warm import _import_stages
 _import_stages()
 print("untouched", torch.cuda.is_initialized())
+known = set(sys.modules)
+import numpy, pyarrow
+torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1).step()
+pyarrow.array(numpy.zeros(1))
+print("later", *(set(sys.modules) - known))
 """
 
 
-def test_the_imports_leave_cuda_alone():
+def test_the_imports_leave_cuda_alone_and_nothing_for_later():
     """CUDA cannot be used in a process that was forked from one that had begun to use it."""
     done = subprocess.run([sys.executable, "-c", UNTOUCHED], capture_output=True, text=True)
-    assert (done.stdout, done.returncode) == ("untouched False\n", 0), done.stderr
+    assert (done.stdout, done.returncode) == ("untouched False\nlater\n", 0), done.stderr
 
 
 @pytest.mark.gpu

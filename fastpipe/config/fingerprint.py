@@ -10,7 +10,7 @@ editors' backups do not, nor do modules that no result depends on (:data:`HOUSEK
 import ast
 import functools
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,23 +101,41 @@ def _code(path: Path, root: Path) -> _Code:
 
 @functools.cache
 def _read(path: Path, root: Path, stamp: tuple[int, int]) -> _Code:
-    tree = _WithoutDocstrings().visit(ast.parse(path.read_bytes(), filename=str(path)))
-    return _Code(_dump(tree), tuple(_imports(tree, path, root)))
+    nodes: list[ast.AST] = []
+    text = _dump(ast.parse(path.read_bytes(), filename=str(path)), nodes)
+    return _Code(text, tuple(_imports(nodes, path, root)))
 
 
-def _dump(node: object) -> str:
-    """A syntax tree as text: `ast.dump` differs between versions of Python, this rarely does."""
+def _dump(node: object, nodes: list[ast.AST]) -> str:
+    """A syntax tree as text, without docstrings; every node is appended to `nodes`.
+
+    `ast.dump` differs between versions of Python, this rarely does. In one pass: every start of
+    snakemake reads all the code.
+    """
     if isinstance(node, list):
-        return f"[{','.join(map(_dump, node))}]"
+        return f"[{','.join([_dump(member, nodes) for member in node])}]"
     if not isinstance(node, ast.AST):
         return repr(node)
-    fields = ((name, getattr(node, name, None)) for name in node._fields)
-    given = (f"{name}={_dump(value)}" for name, value in fields if value not in (None, []))
+    nodes.append(node)
+    given = []
+    for name in node._fields:
+        value = getattr(node, name, None)
+        if isinstance(value, list):
+            value = [member for member in value if not _is_docstring(member)] or None
+        if value is not None:
+            given.append(f"{name}={_dump(value, nodes)}")
     return f"{type(node).__name__}({','.join(given)})"
 
 
-def _imports(tree: ast.AST, path: Path, root: Path) -> Iterator[str]:
-    for node in ast.walk(tree):
+def _is_docstring(node: object) -> bool:
+    """Whether it is a string that stands alone: a docstring, or the description of a field."""
+    if not isinstance(node, ast.Expr) or not isinstance(node.value, ast.Constant):
+        return False
+    return isinstance(node.value.value, str)
+
+
+def _imports(nodes: Iterable[ast.AST], path: Path, root: Path) -> Iterator[str]:
+    for node in nodes:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -140,12 +158,3 @@ def _essence(path: Path, root: Path) -> str:
     if path.suffix != ".py":
         return hashlib.sha256(path.read_bytes()).hexdigest()
     return _code(path, root).text
-
-
-class _WithoutDocstrings(ast.NodeTransformer):
-    """Drops string literals that stand alone: docstrings and descriptions of fields."""
-
-    def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
-        if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
-            return None
-        return node

@@ -104,7 +104,8 @@ class Site:
 
     @property
     def environment(self) -> dict[str, str]:
-        return os.environ | {"OMP_NUM_THREADS": "1"}
+        # Compiled code is kept, whatever the machine's habit: every job would compile it anew.
+        return os.environ | {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": ""}
 
     def start(self, *arguments: str) -> subprocess.Popen:
         """Start a stage as a rule does."""

@@ -9,6 +9,7 @@ import json
 import os
 import sys
 import traceback
+from pathlib import Path
 
 import docutils.core  # noqa: F401
 import requests  # noqa: F401
@@ -18,7 +19,7 @@ from snakemake.cli import main
 
 def run(arguments: list[str], folder: str, environment: dict[str, str], output: str) -> int:
     """What the program `snakemake` does, both streams into a file."""
-    with open(output, "wb") as file, open(os.devnull, "rb") as nothing:
+    with Path(output).open("wb") as file, Path(os.devnull).open("rb") as nothing:
         for target, stream in enumerate((nothing, file, file)):
             os.dup2(stream.fileno(), target)
     os.chdir(folder)
