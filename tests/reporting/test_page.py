@@ -196,9 +196,8 @@ def test_two_studies_have_their_own_arms_and_tables(altered):
     assert text.count("A small network has learnt") == 1
     headings = re.findall(r"<h3>(.*?)</h3>", html[html.index('id="final-table"') :])
     own = "FAST and the usual ways to fine-tune"
-    assert headings == [
-        f"{own} · digits", f"{own} · fashion-mnist", "Once more · digits", "Once more · fashion-mnist"
-    ]  # fmt: skip
+    targets = ("digits", "fashion-mnist")
+    assert headings == [f"{study} · {name}" for study in (own, "Once more") for name in targets]
     assert "digits (Once more)" in claim_row(html, "A9")[1]
     assert "8 comparisons in 4 settings" in claim_row(html, "A9")[1]
 
