@@ -280,7 +280,7 @@ def _computed_on(estimate: Estimate) -> Iterator[str]:
         try:
             yield f"Networks are computed on GPU {', '.join(usable_gpus(asked))}."
         except UserError as error:  # no reason to fail: a cluster's nodes may have what is not here
-            yield f"On this machine snakemake would stop: {error}"
+            yield f"On this machine jobs would fail: {error}"
     elif asked == "auto" and hidden():
         yield f"Networks are computed on the CPU: {hidden()} hides all GPUs."
 

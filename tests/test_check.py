@@ -293,7 +293,7 @@ def test_a_device_that_stages_would_refuse_is_told_beforehand(
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     (line,) = computed_on(plan, device)
-    assert line.startswith(f"On this machine snakemake would stop: {reason}")
+    assert line.startswith(f"On this machine jobs would fail: {reason}")
 
 
 def test_where_no_network_is_left_to_compute_no_device_is_told(

@@ -1,6 +1,7 @@
 """What jobs ask for follows from their spec and grows with the attempt."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from fastpipe.config.load import load
 from fastpipe.config.names import Pack, Snapshot
 from fastpipe.config.plan import Plan
+from fastpipe.estimate import Estimate
 from fastpipe.evaluation.inference import images_per_batch
 from fastpipe.forecast.networks import network_of
 from fastpipe.resources import _PIXELS_PER_PASS, Resources
@@ -62,7 +64,7 @@ def needs_of(plan: Plan) -> Resources:
 
 
 def changed(**sections: Any) -> Plan:
-    """A plan of the same configuration with changes merged in."""
+    """The plan of the fixture's configuration with changes merged in."""
     Path("changes.yaml").write_text(json.dumps(sections))
     return Plan(load([Path("c.yaml"), Path("changes.yaml")]))
 
@@ -126,13 +128,25 @@ def test_memory_and_time_grow_with_the_attempt(plan: Plan, needs: Resources) -> 
         assert [ask(job, attempt) for attempt in (2, 3)] == [2 * ask(job, 1), 3 * ask(job, 1)]
 
 
-def test_time_is_that_of_earlier_jobs_and_more_for_larger_packs(
-    plan: Plan, needs: Resources
-) -> None:
+def test_time_grows_with_the_pack_and_the_network(plan: Plan, needs: Resources) -> None:
     minutes = [needs.minutes(plan.finetune(pack("small", "own", "many", n))) for n in (1, 1000)]
     assert minutes[0] < minutes[1]
     # a large network that was never timed is judged by its multiplications
     assert needs.minutes(plan.finetune(pack("deep", "large", "many"))) > 10 * minutes[0]
+
+
+def test_time_is_a_multiple_of_the_estimate_which_the_executor_gets(
+    plan: Plan, needs: Resources
+) -> None:
+    named = pack("deep", "large", "many")
+    seconds = Estimate(plan).seconds(plan.finetune(named))
+    assert needs.seconds("finetune")(named) == round(seconds)
+    assert needs.minutes(plan.finetune(named)) == 5 + math.ceil(3 * seconds / 60)
+
+
+def test_a_job_that_cannot_be_estimated_gets_a_day(plan: Plan) -> None:
+    other = changed(sources={"deep": {"backbone": {"name": "timm/unheard_of"}}})
+    assert needs_of(other).minutes(other.finetune(pack("deep", "large", "few"))) == 24 * 60
 
 
 @pytest.mark.parametrize("device", ["auto", "cuda"])
