@@ -305,7 +305,7 @@ def built(place, code, loaded) -> Site:
     site = Site(place / "tiny", code)
     with made_once(site.folder) as to_do:
         if to_do:
-            (site.folder / "config").mkdir(parents=True)
+            (site.folder / "config").mkdir(parents=True, exist_ok=True)
             site.configure(STUDY, "study.yaml")
             write_pictures(site.folder / "images")
             with pytest.MonkeyPatch.context() as patch:
