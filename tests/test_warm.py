@@ -104,10 +104,23 @@ def test_a_killed_job_takes_its_child_along(warm, tmp_path):
     assert gone(child)
 
 
+def wait_until_handled(pid: int, number: int) -> None:
+    """Until a process has a handler of its own for a signal."""
+    for _ in range(3000):
+        status = dict(
+            line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines()
+        )
+        if int(status["SigCgt"], 16) >> (number - 1) & 1:
+            return
+        time.sleep(0.01)
+    raise TimeoutError(f"process {pid} leaves signal {number} to the kernel")
+
+
 def test_sigterm_reaches_the_child(warm, tmp_path):
     job = waiting_job(tmp_path)
     child = forked(warm.process)
-    time.sleep(0.2)
+    for pid in (job.pid, child):
+        wait_until_handled(pid, signal.SIGTERM)
     job.send_signal(signal.SIGTERM)
     job.communicate()
     assert job.returncode == 128 + signal.SIGTERM
