@@ -32,7 +32,7 @@ from fastpipe.files import (
 )
 from fastpipe.integrity import read_record
 
-__all__ = ["CONFIGURATION", "Summary", "code_now", "pack_study", "signed"]
+__all__ = ["Summary", "code_now", "pack_study", "signed"]
 
 CONFIGURATION = Path("config/packed.yaml")
 LARGE = (".safetensors", ".npy")

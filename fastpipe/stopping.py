@@ -9,9 +9,9 @@ import contextlib
 import signal
 from collections.abc import Iterator
 
-__all__ = ["EXIT_CODE", "Stopped", "after_the_step", "heed_signals", "told_to_stop"]
+__all__ = ["Stopped", "after_the_step", "heed_signals", "told_to_stop"]
 
-EXIT_CODE = 128 + signal.SIGTERM
+_EXIT_CODE = 128 + signal.SIGTERM
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 
 
@@ -19,7 +19,7 @@ class Stopped(SystemExit):
     """A stage was told to stop and does. Its text says by what, and where it was."""
 
     def __init__(self, where: str = ""):
-        super().__init__(EXIT_CODE)
+        super().__init__(_EXIT_CODE)
         self.text = f"stopped by {_told.signal}{where}; run it again to go on"
 
     def __str__(self) -> str:

@@ -15,7 +15,7 @@ from fastpipe.config.plan import Job
 from fastpipe.errors import UserError
 from fastpipe.integrity import read_record
 
-__all__ = ["SNAKEMAKE_MARK", "Stray", "Strays", "find_strays", "job_files", "sizes", "stage_of"]
+__all__ = ["SNAKEMAKE_MARK", "Stray", "Strays", "find_strays", "sizes", "stage_of"]
 
 _APART = ("logs", "benchmarks", ".work", "advice", "packed.json", "README.md")
 """Entries of the results folder that are no results of jobs."""
@@ -55,16 +55,16 @@ def find_strays(jobs: Iterable[Job]) -> Strays:
     """Compare the results folder with all jobs that are asked for."""
     planned = {record: job for job in jobs for record in job.records}
     records = [path for path in _files() if path in planned or _is_record(path)]
-    known = {file for record in records for file in job_files(record)}
+    known = {file for record in records for file in _job_files(record)}
     # Without its record, what belongs to a job that is asked for cannot be told.
     unfinished = {job.folder for record, job in planned.items() if not _is_record(record)}
     return Strays(
-        [Stray(r, tuple(_present(job_files(r)))) for r in records if r not in planned],
+        [Stray(r, tuple(_present(_job_files(r)))) for r in records if r not in planned],
         [f for f in _files() if f not in known and not unfinished.intersection(f.parents)],
     )
 
 
-def job_files(record: Path) -> list[Path]:
+def _job_files(record: Path) -> list[Path]:
     """What belongs to the job of a record, whether it is there or not; the record first."""
     stage = stage_of(record)
     try:

@@ -31,7 +31,7 @@ class Tables:
         except duckdb.Error as error:
             raise UserError(
                 f"DuckDB {duckdb.__version__} cannot open {database}: {str(error).splitlines()[0]} "
-                f"Delete it and run snakemake again to rebuild it."
+                "Delete it and run snakemake again to rebuild it."
             ) from None
 
     def __enter__(self) -> Self:

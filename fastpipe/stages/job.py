@@ -251,7 +251,7 @@ def _is_made(
             for name, digest in read_record(record)["outputs"].items()
         }
         for part, identity in identities.items():
-            record = folder / f"{stage if part == stage else f'{stage}-{part}'}.json"
+            record = folder / f"{_record_name(stage, part)}.json"
             content = read_record(record)
             inputs = content["inputs"].items()
             if content.get("identity") != identity or any(now.get(p, d) != d for p, d in inputs):
@@ -294,13 +294,18 @@ def _records(
         return {stage: {"spec": spec, "outputs": dict(digests), "facts": dict(facts)}}
     shared = {key: fact for key, fact in facts.items() if key not in parts}
     return {
-        f"{stage}-{name}": {
+        _record_name(stage, name): {
             "spec": dict(part.spec),
             "outputs": {output: digests[output] for output in part.outputs},
             "facts": shared | facts.get(name, {}),
         }
         for name, part in parts.items()
     }
+
+
+def _record_name(stage: str, part: str) -> str:
+    """Name of a part's record, without `.json`; a stage without parts is its own only part."""
+    return stage if part == stage else f"{stage}-{part}"
 
 
 def lock_file(work: Path, stage: str, folder: Path) -> Path:

@@ -56,6 +56,7 @@ def test_all_corrupt_images_are_named(site):
     for name in broken:
         assert name in output
     assert "skip_corrupt: true" in output
+    assert "fastpipe prepare --spec=… --identity=… --out=" in output and '"providers"' not in output
     assert not site.path("datasets/pictures/prepare-train.json").exists()
     assert before and site.bytes("datasets/pictures") == {}
 
