@@ -13,6 +13,7 @@ __all__ = ["Stopped", "after_the_step", "heed_signals", "told_to_stop"]
 
 _EXIT_CODE = 128 + signal.SIGTERM
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+"""By which a stage is told to stop."""
 
 
 class Stopped(SystemExit):

@@ -29,7 +29,7 @@ import tempfile
 import traceback
 from pathlib import Path
 
-from fastpipe.stopping import heed_signals
+from fastpipe.stopping import SIGNALS, heed_signals
 
 __all__ = ["Warm", "run_warm"]
 
@@ -166,10 +166,13 @@ class _Server:
             return
         streams, job = request
         _import_stages()
+        # A signal that comes at once waits until the child has handlers of its own.
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         child = os.fork()
         if child == 0:
             self._let_go_of_others(connection)
             _become(streams, *job)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         for stream in streams:
             os.close(stream)
         descriptor = os.pidfd_open(child)
@@ -228,6 +231,7 @@ def _become(streams: list[int], arguments: list[str], folder: str, environment: 
     try:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         heed_signals()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         for target, stream in enumerate(streams):
             os.dup2(stream, target)
         os.chdir(folder)

@@ -119,9 +119,8 @@ def wait_until_handled(pid: int, number: int) -> None:
 def test_sigterm_reaches_the_child(warm, tmp_path):
     job = waiting_job(tmp_path)
     child = forked(warm.process)
-    for pid in (job.pid, child):
-        wait_until_handled(pid, signal.SIGTERM)
-    job.send_signal(signal.SIGTERM)
+    wait_until_handled(job.pid, signal.SIGTERM)
+    job.send_signal(signal.SIGTERM)  # the child may not have looked around yet
     job.communicate()
     assert job.returncode == 128 + signal.SIGTERM
     assert gone(child)
