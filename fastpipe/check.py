@@ -19,7 +19,7 @@ from fastpipe.config.names import STAGES, Snapshot, number_name
 from fastpipe.config.plan import Job, Plan
 from fastpipe.config.problems import nearest
 from fastpipe.cores import cores
-from fastpipe.devices import hidden, usable_gpus
+from fastpipe.devices import hidden_by, usable_gpus
 from fastpipe.durations import duration
 from fastpipe.errors import UserError, printable
 from fastpipe.estimate import GPU_STAGES, Estimate
@@ -46,8 +46,8 @@ def print_plan(plan: Plan, study: str | None, console: Console | None = None) ->
 
     Args:
         plan: the plan.
-        study: its name; None: the default study, and all image folders are looked at, whichever
-            study needs them.
+        study: its name; None: the default study, and all datasets are looked at, whichever study
+            needs them.
         console: where to; default: standard output.
 
     Raises:
@@ -59,14 +59,11 @@ def print_plan(plan: Plan, study: str | None, console: Console | None = None) ->
     if asked not in plan.targets:
         raise UserError(f"there is no study {asked!r}; {nearest(asked, plan.targets)}")
     jobs = plan.jobs(asked)
-    looked_at = plan.datasets(asked) if study else plan.config.datasets
-    found = audit(dict.fromkeys([*map(plan.prepare, looked_at), *jobs]))
-    unprepared = {
-        name: plan.config.datasets[name]
-        for name in looked_at
-        if found.state(plan.prepare(name)) is not State.CURRENT
-    }
+    found, others = audit(jobs), [] if study else _others(plan, asked)
+    audit_of_others = audit(map(plan.prepare, others))
+    unprepared = _unprepared(plan, plan.datasets(asked), found)
     inspections = _inspections(unprepared)
+    inspections_of_others = _inspections(_unprepared(plan, others, audit_of_others))
     estimate = Estimate(plan)
     for name, one in inspections.items():
         if one.counts:
@@ -74,18 +71,35 @@ def print_plan(plan: Plan, study: str | None, console: Console | None = None) ->
     for table in _tables(plan, asked, estimate, found, narrow=console.width < _WIDE):
         console.print(table)
     console.print()
-    stops = [*map(str, found.damages), *_print_folders(inspections, console)]
-    # Of the others, a folder may be on another machine.
-    stops += _lost({name: unprepared[name] for name in plan.datasets(asked) if name in unprepared})
+    _print_notes(inspections | inspections_of_others, console)
     todo = [job for job in jobs if found.state(job) is not State.CURRENT]
-    for line in [*_outlook(todo, estimate), *([] if study else [_OTHERS.format(asked)])]:
+    default = [] if study or len(plan.targets) == 1 else [_DEFAULT.format(asked)]
+    for line in [*_outlook(todo, estimate), *default]:
         console.print(printable(line), markup=False)
-    if stops:
-        raise UserError("\n".join([_WOULD_STOP, *stops]))
+    stops = [*_damages(found), *_stops(inspections), *_lost(unprepared)]
+    # Of the others, a folder may be on another machine.
+    stops_others = [*_damages(audit_of_others), *_stops(inspections_of_others)]
+    if stops or stops_others:
+        told = [(_WOULD_STOP, stops), (_WOULD_STOP_OTHERS, stops_others)]
+        raise UserError("\n".join(line for head, own in told if own for line in [head, *own]))
 
 
-_OTHERS = "This is the default study, {}; fastpipe check STUDY tells of another."
+_DEFAULT = "This is the default study, {}; fastpipe check STUDY tells of another."
 _WOULD_STOP = "snakemake would stop:"
+_WOULD_STOP_OTHERS = "snakemake would stop at other studies:"
+
+
+def _others(plan: Plan, study: str) -> list[str]:
+    """Datasets that a study does not need."""
+    return [name for name in plan.config.datasets if name not in plan.datasets(study)]
+
+
+def _unprepared(plan: Plan, names: Iterable[str], found: Audit) -> dict[str, Dataset]:
+    return {
+        name: plan.config.datasets[name]
+        for name in names
+        if found.state(plan.prepare(name)) is not State.CURRENT
+    }
 
 
 def folder_lines(config: Config | None) -> list[str]:
@@ -97,7 +111,7 @@ def folder_lines(config: Config | None) -> list[str]:
     if config is None:
         return []
     inspections = _inspections(config.datasets)
-    stops = [line for name, one in inspections.items() for line in _lines(name, one.stops)]
+    stops = _stops(inspections)
     notes = [line for name, one in inspections.items() for line in _lines(name, one.notes)]
     return [
         *(["In the image folders, this would stop snakemake:", *stops] if stops else []),
@@ -105,14 +119,21 @@ def folder_lines(config: Config | None) -> list[str]:
     ]
 
 
-def _print_folders(inspections: "Mapping[str, Inspection]", console: Console) -> list[str]:
-    """Print what does not stop; return the lines that do."""
+def _damages(found: Audit) -> list[str]:
+    return [f"  {damage}" for damage in found.damages]
+
+
+def _stops(inspections: "Mapping[str, Inspection]") -> list[str]:
+    return [line for name, one in inspections.items() for line in _lines(name, one.stops)]
+
+
+def _print_notes(inspections: "Mapping[str, Inspection]", console: Console) -> None:
+    """Print what is worth knowing of image folders and does not stop."""
     for name, one in inspections.items():
         for line in _lines(name, one.notes):
             console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
     if any(one.notes for one in inspections.values()):
         console.print()
-    return [line for name, one in inspections.items() for line in _lines(name, one.stops)]
 
 
 def _lost(datasets: Mapping[str, Dataset]) -> list[str]:
@@ -281,8 +302,8 @@ def _computed_on(estimate: Estimate) -> Iterator[str]:
             yield f"Networks are computed on GPU {', '.join(usable_gpus(asked))}."
         except UserError as error:  # no reason to fail: a cluster's nodes may have what is not here
             yield f"On this machine jobs would fail: {error}"
-    elif asked == "auto" and hidden():
-        yield f"Networks are computed on the CPU: {hidden()} hides all GPUs."
+    elif asked == "auto" and hidden_by():
+        yield f"Networks are computed on the CPU: {hidden_by()} hides all GPUs."
 
 
 def _basis(todo: list[Job], known: list[Job], estimate: Estimate) -> Iterator[str]:

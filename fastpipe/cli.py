@@ -294,7 +294,7 @@ def verify(
     study: Annotated[str | None, typer.Argument(help="Study to verify; default: all.")] = None,
     configfile: ConfigFile = None,
 ) -> None:
-    """Read all results again: which are damaged, stale, foreign? With the commands that mend it."""
+    """Read all results again: which are damaged, stale, wanted by nobody? And how to mend it."""
     from rich.console import Console
 
     from fastpipe.verification import Rebuild, print_verification, reading, verify_results

@@ -28,7 +28,7 @@ __all__ = [
     "SLOTS",
     "DeviceLostError",
     "claim_gpu",
-    "hidden",
+    "hidden_by",
     "likely_device",
     "usable_gpus",
 ]
@@ -81,9 +81,9 @@ def usable_gpus(device: Literal["auto", "cpu", "cuda"]) -> list[str]:
     if count:
         return named or [str(index) for index in range(count)]
     if device == "cuda":
-        hidden = "not set" if named is None else f"{os.environ[_VISIBLE]!r}"
+        said = "not set" if named is None else f"{os.environ[_VISIBLE]!r}"
         raise UserError(
-            f"compute.device is `cuda`, but torch finds no GPU ({_VISIBLE} is {hidden})"
+            f"compute.device is `cuda`, but torch finds no GPU ({_VISIBLE} is {said})"
             f"{_why(count)}. Set it to `auto` or `cpu` in the settings, or repair the driver."
         )
     if files := _device_files():
@@ -95,7 +95,8 @@ def usable_gpus(device: Literal["auto", "cpu", "cuda"]) -> list[str]:
 
 
 def likely_device(device: Literal["auto", "cpu", "cuda"]) -> Literal["cpu", "cuda"]:
-    """What a job will compute on if :func:`usable_gpus` raises no error, told without torch."""
+    """What a job will probably compute on, told without torch: by CUDA_VISIBLE_DEVICES or else by
+    NVIDIA's device files. A GPU without these is not seen."""
     if device != "auto":
         return device
     named = _named()
@@ -103,8 +104,8 @@ def likely_device(device: Literal["auto", "cpu", "cuda"]) -> Literal["cpu", "cud
     return "cuda" if gpus else "cpu"
 
 
-def hidden() -> str | None:
-    """By what all GPUs are hidden, `CUDA_VISIBLE_DEVICES=…`; None if they are not."""
+def hidden_by() -> str | None:
+    """What hides all GPUs, `CUDA_VISIBLE_DEVICES=…`; None if they are not."""
     return f"{_VISIBLE}={os.environ[_VISIBLE]}" if _named() == [] else None
 
 

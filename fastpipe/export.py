@@ -189,11 +189,12 @@ def _require_packed(run: Run, name: str) -> None:
     state = run.pack / name
     packed = Packed.read(run.results / PACKED.name)
     place = RESULTS / state.absolute().relative_to(run.results)
+    record = RESULTS / run.record.absolute().relative_to(run.results)
     if str(place) in packed.left_out and not state.exists():
         raise UserError(
             f"{state} was left out when this study was packed. Where it was made, pack it with "
             "fastpipe pack-study --weights; or delete "
-            f"{run.record} and run snakemake {run.record} here, which trains it again."
+            f"{run.record} and run snakemake {record} there, which trains it again."
         )
 
 

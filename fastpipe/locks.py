@@ -98,15 +98,28 @@ class Lock:
         self._owner = 0
         self._ended = threading.Event()
 
-    def acquire(self) -> Holder | None:
-        """Take the lock if it is free: None. Otherwise nothing happens: who holds it."""
+    def acquire(self, *, sign: bool = True) -> Holder | None:
+        """Take the lock if it is free: None. Otherwise nothing happens: who holds it.
+
+        Args:
+            sign: write the note; not where a lock is held for a moment, and a disk may be full.
+
+        Raises:
+            UserError: the note cannot be written; the lock is free.
+        """
         taken = self._take()
         if isinstance(taken, Holder):
             return taken
         self._file, self._owner = taken, os.getpid()
         crash_point("lock-taken")
+        if not sign:
+            return None
         mine = Holder(os.getpid(), socket.gethostname(), time.time(), self.what)
-        write_bytes(note_of(self.path), json.dumps(asdict(mine)).encode())
+        try:
+            write_bytes(note_of(self.path), json.dumps(asdict(mine)).encode())
+        except BaseException:
+            self.release()
+            raise
         threading.Thread(target=self._beat, daemon=True).start()
         return None
 
@@ -137,7 +150,8 @@ class Lock:
         except BlockingIOError:
             os.close(file)
             named = holder_of(self.path)
-            return None if named and named.is_here and not named.runs_here() else named
+            alive = named and (named.runs_here() if named.is_here else self._is_fresh())
+            return named if alive else None
         except OSError as error:
             if error.errno not in _UNSUPPORTED:
                 os.close(file)
@@ -169,8 +183,11 @@ class Lock:
 
     def _is_fresh(self) -> bool:
         """By the file server's clock, not by this host's."""
-        with tempfile.NamedTemporaryFile(prefix=".now.", dir=self.path.parent) as now:
-            age = os.fstat(now.fileno()).st_mtime - note_of(self.path).stat().st_mtime
+        try:
+            with tempfile.NamedTemporaryFile(prefix=".now.", dir=self.path.parent) as now:
+                age = os.fstat(now.fileno()).st_mtime - note_of(self.path).stat().st_mtime
+        except FileNotFoundError:  # its holder has just released it
+            return False
         return age < FRESH_SECONDS
 
     def _beat(self) -> None:

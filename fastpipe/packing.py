@@ -34,7 +34,7 @@ from fastpipe.integrity import read_record
 
 __all__ = ["Summary", "code_now", "pack_study", "signed"]
 
-CONFIGURATION = Path("config/packed.yaml")
+_CONFIGURATION = Path("config/packed.yaml")
 LARGE = (".safetensors", ".npy")
 """What only a pack with weights holds."""
 
@@ -83,7 +83,7 @@ def pack_study(plan: Plan, study: str, out: Path, *, weights: bool, force: bool 
         if value and not (path.exists() and (weights or path.suffix not in LARGE))
     }
     results = {path: value for path, value in results.items() if str(path) not in left_out}
-    texts = {CONFIGURATION: _in_order(_configuration(plan, study))}
+    texts = {_CONFIGURATION: _in_order(_configuration(plan, study))}
     sizes = {path: path.stat().st_size for path in results}
     members = {path: [sizes[path], value or digest(path)] for path, value in results.items()}
     members |= {path: [len(t), hashlib.sha256(t).hexdigest()] for path, t in texts.items()}

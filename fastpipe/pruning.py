@@ -139,7 +139,7 @@ def remove(leftovers: Iterable[Leftover]) -> list[tuple[Leftover, Holder]]:
     stayed = []
     for leftover in leftovers:
         lock = Lock(leftover.lock, f"removing {leftover.path}")
-        if holder := lock.acquire():
+        if holder := lock.acquire(sign=False):  # on a full disk, too
             stayed.append((leftover, holder))
             continue
         try:

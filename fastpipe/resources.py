@@ -32,7 +32,7 @@ _BASE_MIB = {"prepare": 400, "similarity": 500, "scores": 500}
 _BASE_TORCH_MIB = 900
 """Measured: 540 for torch alone, 840 for training a tiny network (CPU)."""
 _CUDA_MIB = 2000
-"""CUDA's libraries: a GB."""
+"""CUDA's libraries take a GB; twice that, as it has not been measured here."""
 
 _COPIES = {"pretrain": 8, "finetune": 8, "deploy": 3, "forgetting": 3, "features": 3}
 """Of the parameters at the same time. In training: weights, gradients, two moments at most, the

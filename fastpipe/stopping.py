@@ -9,7 +9,7 @@ import contextlib
 import signal
 from collections.abc import Iterator
 
-__all__ = ["Stopped", "after_the_step", "heed_signals", "told_to_stop"]
+__all__ = ["SIGNALS", "Stopped", "after_the_step", "heed_signals", "told_to_stop"]
 
 _EXIT_CODE = 128 + signal.SIGTERM
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1)

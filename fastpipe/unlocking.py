@@ -43,11 +43,11 @@ def unlock(folder: Path) -> None:
 def _advice(held: list[Holder]) -> str:
     here = [str(holder.pid) for holder in held if holder.is_here]
     ways = [f"`kill {' '.join(here)}` ends it in order"] if here else []
-    if len(here) < len(held):
+    if any(holder.pid and not holder.is_here for holder in held):
         ways.append(
             f"one on another host counts as alive until {FRESH_SECONDS:.0f} s after its last sign"
         )
-    return f"Nothing was removed. Wait until the work has ended; {'; '.join(ways)}."
+    return "; ".join(["Nothing was removed. Wait until the work has ended", *ways]) + "."
 
 
 def _owner(path: Path) -> str:

@@ -44,6 +44,7 @@ _LENGTH = struct.Struct("!I")
 _POLL_S = 0.5
 _PATIENCE_S = 2.0
 _PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
+_HEEDED = (*SIGNALS, signal.SIGINT)
 
 
 class Warm:
@@ -167,12 +168,12 @@ class _Server:
         streams, job = request
         _import_stages()
         # A signal that comes at once waits until the child has handlers of its own.
-        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        signal.pthread_sigmask(signal.SIG_BLOCK, _HEEDED)
         child = os.fork()
         if child == 0:
             self._let_go_of_others(connection)
             _become(streams, *job)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HEEDED)
         for stream in streams:
             os.close(stream)
         descriptor = os.pidfd_open(child)
@@ -231,7 +232,7 @@ def _become(streams: list[int], arguments: list[str], folder: str, environment: 
     try:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         heed_signals()
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HEEDED)
         for target, stream in enumerate(streams):
             os.dup2(stream, target)
         os.chdir(folder)

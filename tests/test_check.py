@@ -158,7 +158,7 @@ def test_without_a_name_all_image_folders_are_looked_at(plan: Plan) -> None:
     Path("photos.yaml").write_text(WITH_PHOTOS)
     files = [Path("c.yaml"), Path("photos.yaml")]
     assert "photos" not in shown(Plan(load(files)), "demo")
-    with pytest.raises(UserError, match=r"would stop:\n  photos: 6 files cannot be read"):
+    with pytest.raises(UserError, match=r"would stop at other studies:\n  photos: 6 files cannot"):
         shown(Plan(load(files)))
     shutil.rmtree("photos")
     assert "photos" not in shown(Plan(load(files)))

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from fastpipe import devices
-from fastpipe.devices import LOST, SLOTS, claim_gpu, hidden, likely_device, usable_gpus
+from fastpipe.devices import LOST, SLOTS, claim_gpu, hidden_by, likely_device, usable_gpus
 from fastpipe.errors import UserError
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -66,7 +66,7 @@ def test_gpus_are_those_that_are_visible(gpus, monkeypatch, visible, count, name
     assert usable_gpus("cpu") == []
     by_files = visible is None  # of which there are none here
     assert likely_device("auto") == ("cuda" if names and not by_files else "cpu")
-    assert hidden() == (f"{VISIBLE}={visible}" if visible is not None and not names else None)
+    assert hidden_by() == (f"{VISIBLE}={visible}" if visible is not None and not names else None)
 
 
 def test_without_torch_a_gpu_is_one_that_has_a_device_file(gpus, tmp_path):

@@ -146,6 +146,13 @@ def test_one_who_has_just_taken_it_has_a_moment_to_write_its_note(dead):
         assert Lock(LOCK, "").acquire().pid == other.pid
 
 
+def test_an_old_note_of_another_host_names_nobody(monkeypatch):
+    monkeypatch.setattr(locks, "NOTE_SECONDS", 0.1)
+    with holding(LOCK):
+        write_note(LOCK, "node2", age=locks.FRESH_SECONDS + 1)
+        assert Lock(LOCK, "").acquire() == locks.SOMEBODY
+
+
 def test_who_merely_looks_refuses_nobody():
     LOCK.parent.mkdir(parents=True)
     looking = os.open(LOCK, os.O_RDWR | os.O_CREAT)
@@ -199,6 +206,16 @@ def test_unlock_refuses_while_a_holder_lives():
         with pytest.raises(UserError, match=told):
             unlock(Path())
         assert note_of(LOCK).exists() and any(Path(".snakemake/locks").iterdir())
+
+
+def test_unlock_says_nothing_of_other_hosts_where_a_holder_has_no_note(monkeypatch):
+    monkeypatch.setattr(locks, "NOTE_SECONDS", 0.1)
+    with holding(LOCK):
+        note_of(LOCK).unlink()
+        with pytest.raises(UserError) as told:
+            unlock(Path())
+    assert "Wait until the work has ended." in str(told.value)
+    assert "another host" not in str(told.value).splitlines()[-1]
 
 
 def test_unlock_clears_up_after_a_dead_holder(capsys):

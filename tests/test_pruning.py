@@ -1,15 +1,19 @@
+import errno
 import io
 import json
 import multiprocessing
 import os
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from rich.console import Console
 
 from fastpipe.config.names import WORK
 from fastpipe.config.plan import Job
+from fastpipe.errors import UserError
+from fastpipe.locks import Lock
 from fastpipe.pruning import find_prunable, print_prunable, remove
 from fastpipe.stages.job import lock_file, stage_job
 from fastpipe.strays import find_strays
@@ -216,6 +220,16 @@ def test_locks_of_jobs_that_are_asked_for_stay() -> None:
     orphan.touch()
     remove(find_prunable(Planned(kept)).all)
     assert not orphan.exists()
+
+
+def test_a_full_disk_can_be_pruned(monkeypatch) -> None:
+    do(job("gone"))
+    found = find_prunable(Planned())
+    no_room = OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr("tempfile.mkstemp", Mock(side_effect=no_room))
+    with pytest.raises(UserError, match="no space left"):
+        Lock(found.results[0].lock, "writing").acquire()
+    assert remove(found.all) == [] and tree() == []
 
 
 def printed(*jobs: Job) -> str:

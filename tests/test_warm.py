@@ -104,26 +104,35 @@ def test_a_killed_job_takes_its_child_along(warm, tmp_path):
     assert gone(child)
 
 
-def wait_until_handled(pid: int, number: int) -> None:
-    """Until a process has a handler of its own for a signal."""
+def wait_until_passed_on(job: subprocess.Popen) -> None:
+    """Until a job hands signals on to its child: it alone handles SIGUSR2."""
     for _ in range(3000):
         status = dict(
-            line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines()
+            line.split(":", 1) for line in Path(f"/proc/{job.pid}/status").read_text().splitlines()
         )
-        if int(status["SigCgt"], 16) >> (number - 1) & 1:
+        if int(status["SigCgt"], 16) >> (signal.SIGUSR2 - 1) & 1:
             return
         time.sleep(0.01)
-    raise TimeoutError(f"process {pid} leaves signal {number} to the kernel")
+    raise TimeoutError(f"job {job.pid} hands no signals on")
 
 
 def test_sigterm_reaches_the_child(warm, tmp_path):
     job = waiting_job(tmp_path)
     child = forked(warm.process)
-    wait_until_handled(job.pid, signal.SIGTERM)
-    job.send_signal(signal.SIGTERM)  # the child may not have looked around yet
+    wait_until_passed_on(job)
+    job.send_signal(signal.SIGTERM)
     job.communicate()
     assert job.returncode == 128 + signal.SIGTERM
     assert gone(child)
+
+
+def test_a_signal_right_after_the_fork_is_not_lost(warm, tmp_path):
+    """The child may have no handlers of its own yet, but those of the warm process."""
+    for _ in range(8):
+        job = waiting_job(tmp_path)
+        os.kill(forked(warm.process), signal.SIGTERM)
+        job.communicate()
+        assert job.returncode == 128 + signal.SIGTERM
 
 
 def test_a_child_and_its_job_may_die_at_once(warm, tmp_path):

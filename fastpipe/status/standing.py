@@ -13,7 +13,7 @@ from fastpipe.errors import UserError
 from fastpipe.estimate import Estimate
 from fastpipe.status.beats import Beat
 
-__all__ = ["Standing", "Totals", "standing"]
+__all__ = ["Standing", "Totals", "job_states", "standing"]
 
 
 @dataclass
@@ -80,7 +80,7 @@ def standing(plan: Plan, study: str, beats: Sequence[Beat]) -> Standing:
     if study not in plan.targets:
         raise UserError(f"there is no study {study!r}; {nearest(study, plan.targets)}")
     jobs = plan.jobs(study)
-    states = _states(jobs)
+    states = job_states(jobs)
     estimate, by_job = Estimate(plan), {beat.job: beat for beat in beats}
     stages = {stage: Totals() for stage in STAGES if any(job.stage == stage for job in jobs)}
     longest, unknown = 0.0, 0
@@ -97,8 +97,11 @@ def standing(plan: Plan, study: str, beats: Sequence[Beat]) -> Standing:
     return Standing(study, stages, max(longest, total / parallel) or None, parallel, unknown)
 
 
-def _states(jobs: Sequence[Job]) -> dict[Job, State]:
-    """Where each job stands. A study's tables and page are stale if anything behind them is."""
+def job_states(jobs: Sequence[Job]) -> dict[Job, State]:
+    """Where each job of a study stands. Its tables and page are stale if anything behind them is.
+
+    Files are not hashed, only looked for.
+    """
     found = audit(jobs, digests=False)
     states = {job: found.state(job) for job in jobs}
     if any(state is not State.CURRENT for state in states.values()):

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-from fastpipe.audit import State, audit
-from fastpipe.config.plan import Job, Plan
+from fastpipe.audit import State
+from fastpipe.config.plan import Plan
 from fastpipe.status.beats import Beat
+from fastpipe.status.standing import job_states
 
 __all__ = ["unfinished"]
 
@@ -20,22 +21,23 @@ def unfinished(beats: Sequence[Beat], plan: Plan, study: str) -> list[Beat]:
         study: the study that probably asks for them; to plan all others may take seconds.
     """
     ended = {beat.job for beat in beats if beat.state != "running"}
-    jobs = _asked_for(ended, plan, study)
-    found = audit(jobs.values(), digests=False)
-    done = {name for name, job in jobs.items() if found.state(job) is State.CURRENT}
+    states = _states(ended, plan, study)
     return [
         beat
         for beat in beats
-        if beat.state == "running" or (beat.job in jobs and beat.job not in done)
+        if beat.state == "running" or states.get(beat.job, State.CURRENT) is not State.CURRENT
     ]
 
 
-def _asked_for(names: set[tuple[str, str]], plan: Plan, study: str) -> dict[tuple[str, str], Job]:
-    """Those jobs, by stage and folder, that a study asks for."""
-    found: dict[tuple[str, str], Job] = {}
+def _states(names: set[tuple[str, str]], plan: Plan, study: str) -> dict[tuple[str, str], State]:
+    """Where jobs, by stage and folder, stand; without those that no study asks for."""
+    found: dict[tuple[str, str], State] = {}
     for target in sorted(plan.targets, key=lambda name: name != study):
         if found.keys() == names:
             break
-        named = {(job.stage, str(job.folder)): job for job in plan.jobs(target)}
-        found |= {name: job for name, job in named.items() if name in names}
+        jobs = plan.jobs(target)
+        if any((job.stage, str(job.folder)) in names for job in jobs):
+            # All of them: whether a job is stale depends on those before it.
+            states = {(job.stage, str(job.folder)): s for job, s in job_states(jobs).items()}
+            found |= {name: states[name] for name in names & states.keys()}
     return found

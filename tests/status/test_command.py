@@ -12,6 +12,7 @@ from rich.console import Console
 from fastpipe.config.load import load
 from fastpipe.config.plan import Job, Plan
 from fastpipe.errors import UserError
+from fastpipe.files import digest
 from fastpipe.heartbeat import heartbeat
 from fastpipe.status.beats import Beat
 from fastpipe.status.command import print_status, status_json, watch
@@ -121,6 +122,33 @@ def test_what_ended_without_success_is_told_until_it_is_done(plan, error, finish
     finish(job)
     assert str(error) not in shown(plan)
     assert json.loads(status_json(lambda: plan, None, WORK))["jobs"] == []
+
+
+def test_what_failed_is_told_if_it_is_stale_by_its_input_alone(plan, finish) -> None:
+    """An input was made again, to other bytes; the job that was to follow failed."""
+    jobs = plan.jobs("demo")
+    for job in jobs:
+        finish(job)
+    first = next(job for job in jobs if job.stage == "pretrain")
+    failed = next(job for job in jobs if first.record in job.reads)
+    output, content = first.record.with_suffix(".bin"), json.loads(failed.record.read_text())
+    failed.record.write_text(json.dumps(content | {"inputs": {str(output): digest(output)}}))
+    fail(failed, UserError("a fault"))
+    assert "a fault" not in shown(plan)
+    output.write_bytes(b"2")
+    outputs = {"outputs": {output.name: digest(output)}}
+    first.record.write_text(json.dumps(json.loads(first.record.read_text()) | outputs))
+    assert "a fault" in shown(plan)
+
+
+def test_what_failed_is_told_if_a_study_is_stale_by_what_is_behind_it(plan, finish) -> None:
+    *behind, report = plan.jobs("demo")
+    for job in (*behind, report):
+        finish(job)
+    fail(report, UserError("a fault"))
+    assert "a fault" not in shown(plan)
+    behind[-1].record.unlink()
+    assert "a fault" in shown(plan)
 
 
 def test_what_no_study_asks_for_any_more_is_not_told(plan) -> None:

@@ -274,18 +274,17 @@ def code(place) -> Path:
 
 
 def _copy_code(folder: Path) -> None:
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     shutil.copy2(HOME / "Snakefile", folder)
     for name in ("workflow", "profiles", "config", "fastpipe"):
         ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(HOME / name, folder / name, ignore=ignored)
+        shutil.copytree(HOME / name, folder / name, ignore=ignored, dirs_exist_ok=True)
 
 
 @pytest.fixture(scope="session")
 def loaded(place) -> Path:
     """Folder that gets, from every stage that runs, a list of the modules it has loaded."""
     folder = place / "loaded"
-    (folder / "hook").mkdir(parents=True, exist_ok=True)
     hook = f"""
 import atexit, pathlib, sys
 def tell():
@@ -295,7 +294,10 @@ def tell():
         pathlib.Path({str(folder)!r}, stage).write_text(" ".join(names))
 atexit.register(tell)
 """
-    (folder / "hook" / "sitecustomize.py").write_text(hook)
+    with made_once(folder) as to_do:
+        if to_do:
+            (folder / "hook").mkdir(parents=True, exist_ok=True)
+            (folder / "hook" / "sitecustomize.py").write_text(hook)
     return folder
 
 

@@ -66,11 +66,17 @@ KNOWN = {
 """Stages that must run again when a file is changed, as a reader of the code would say."""
 
 
+def copy_code(code: Path, folder: Path) -> Path:
+    """Without what running jobs compile there."""
+    ignored = shutil.ignore_patterns("__pycache__")
+    return shutil.copytree(code, folder, ignore=ignored, dirs_exist_ok=True)
+
+
 @pytest.fixture(scope="module")
 def mutable(code, tmp_path_factory) -> Path:
     """A copy of the code to edit."""
     folder = tmp_path_factory.mktemp("code")
-    shutil.copytree(code, folder, dirs_exist_ok=True)
+    copy_code(code, folder)
     return folder
 
 
@@ -212,7 +218,7 @@ def test_a_fresh_checkout_changes_nothing(copy, mutable):
 def test_another_way_to_call_a_stage_changes_nothing(copy, code, tmp_path):
     """The code that computes is in the identities; how a rule calls it is not. The file is asked
     for by its name, as Snakemake sees no job of a study that is current."""
-    other = shutil.copytree(code, tmp_path / "code")
+    other = copy_code(code, tmp_path / "code")
     rules = other / "workflow" / "rules" / "similarity.smk"
     text = rules.read_text()
     rules.write_text(text.replace('"fastpipe ', '"exec fastpipe '))

@@ -38,9 +38,11 @@ def test_a_real_run_is_seen_while_it_works(site):
             time.sleep(0.05)
         (beat,) = read_beats(work)
         os.kill(beat.pid, signal.SIGSTOP)  # else it may have ended before `status` has started
-        seen = json.loads(status(site, "--json"))
-        text = status(site, "tiny")
-        os.kill(beat.pid, signal.SIGCONT)
+        try:
+            seen = json.loads(status(site, "--json"))
+            text = status(site, "tiny")
+        finally:
+            os.kill(beat.pid, signal.SIGCONT)
         printed, _ = run.communicate()
     assert run.returncode == 0, printed
     (job,) = seen["jobs"]
