@@ -99,7 +99,8 @@ def export(
         card["use"] = _use(out)
     try:
         save = lambda temporary: _save(temporary, tensors, out.suffix, card)  # noqa: E731
-        _write_atomically(out, card_path, save)
+        needed = sum(tensor.nbytes for tensor in tensors.values())
+        _write_atomically(out, card_path, needed, save)
         try:
             write_json(card_path, card | {"file": out.name, "sha256": digest(out)})
         except UserError:  # a model without its card is of no use
@@ -240,9 +241,10 @@ def _save(path: Path, tensors: dict[str, Tensor], suffix: str, card: Mapping[str
     save_tensors(path, tensors, identity)
 
 
-def _write_atomically(out: Path, card: Path, write: Callable[[Path], None]) -> None:
-    """Replace a file; a card that vouches for the one before goes first."""
-    with writing(out):
+def _write_atomically(out: Path, card: Path, needed: int, write: Callable[[Path], None]) -> None:
+    """Replace a file by one of about `needed` bytes; a card that vouches for the one before goes
+    first."""
+    with writing(out, needed):
         out.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{out.name}.", dir=out.parent)
         os.close(handle)
