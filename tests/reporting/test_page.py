@@ -520,3 +520,15 @@ class TestStackedInChromium:
             f" await new Promise(r => setTimeout(r, 20));"
             f" return await window.saved['{name}.{kind}']; }})()"
         )
+
+
+def test_the_columns_of_final_numbers_are_explained_if_they_are_there(altered):
+    def explained(tables):
+        html = page(tables)
+        section = html[html.index('id="final-table"') :].partition("<h3>")[0]
+        return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", section))
+
+    text = explained(altered())
+    assert "a log scale of steps. Forgotten is the accuracy lost on the source. Distance" in text
+    without = explained(altered("UPDATE runs SET final_forgotten = NULL"))
+    assert "steps. Distance is" in without and "orgotten" not in without
