@@ -59,7 +59,8 @@ def print_plan(plan: Plan, study: str | None, console: Console | None = None) ->
     if asked not in plan.targets:
         raise UserError(f"there is no study {asked!r}; {nearest(asked, plan.targets)}")
     jobs = plan.jobs(asked)
-    found, others = audit(jobs), [] if study else _others(plan, asked)
+    found = audit(jobs)
+    others = [] if study else _others(plan, asked)
     audit_of_others = audit(map(plan.prepare, others))
     unprepared = _unprepared(plan, plan.datasets(asked), found)
     inspections = _inspections(unprepared)
@@ -91,7 +92,8 @@ _WOULD_STOP_OTHERS = "snakemake would stop at other studies:"
 
 def _others(plan: Plan, study: str) -> list[str]:
     """Datasets that a study does not need."""
-    return [name for name in plan.config.datasets if name not in plan.datasets(study)]
+    own = plan.datasets(study)
+    return [name for name in plan.config.datasets if name not in own]
 
 
 def _unprepared(plan: Plan, names: Iterable[str], found: Audit) -> dict[str, Dataset]:

@@ -1,6 +1,6 @@
 """Warm starts: one process has torch imported already, and forks a child for each job.
 
-Imports take 3.5 s of every job that trains, nearly all of a short one. Where Snakemake runs jobs on
+Imports take 4 s of every job that trains, nearly all of a short one. Where Snakemake runs jobs on
 its own machine, the Snakefile starts one warm process (:class:`Warm`); `fastpipe STAGE …` then
 hands its arguments, working directory, environment and standard streams to it, and ends as the
 child ends (:func:`run_warm`). Without a warm process, on a cluster's node for instance, it does the

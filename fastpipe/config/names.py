@@ -30,11 +30,12 @@ STAGES = (
 RESULTS = Path("results")
 """What the graph writes, relative to the working directory."""
 
+WORK = RESULTS / ".work"
+"""Work folders and locks of running stages."""
+
 DOWNLOADS = "FASTPIPE_DOWNLOADS"
 """Environment variable by which the Snakefile tells jobs `settings.downloads`: where the copies lie
 is no part of any rule."""
-WORK = RESULTS / ".work"
-"""Work folders and locks of running stages."""
 
 
 Named = bool | int | float | str | tuple["Named", ...]

@@ -153,7 +153,8 @@ def _entry(arms: Sequence[Row], labels: Sequence[str], told: set[str]) -> dict[s
     about = "" if first["role"] in told else about
     told |= {first["role"]} if about else set()
     label = first["arm"]
-    facts = ", ".join(fact for fact in _facts(first) if all(fact in _facts(arm) for arm in arms))
+    each = [_facts(arm) for arm in arms]
+    facts = ", ".join(fact for fact in each[0] if all(fact in other for other in each))
     if len(arms) > 1:
         label = _name(label, labels)
         swept = f"{len(arms)} settings: {'; '.join(_swept(arms))}"
